@@ -1,0 +1,27 @@
+# rlhf_add_component(<fmt|json|cuda|nccl> [GLOBAL]): defines rlhf::<component> if the targets it stands on exist.
+#
+# A component adds no file and no flag: it is rlhf::rlhf plus the library that the component's headers include. This
+# file serves the source tree and the installed package alike.
+function(rlhf_add_component component)
+  if(component STREQUAL "fmt")
+    set(needs fmt::fmt)
+  elseif(component STREQUAL "json")
+    set(needs nlohmann_json::nlohmann_json)
+  elseif(component STREQUAL "cuda")
+    set(needs CUDA::cudart)
+  elseif(component STREQUAL "nccl")
+    set(needs rlhf::cuda NCCL::nccl)
+  else()
+    message(FATAL_ERROR "rlhf: there is no component ${component}; known are fmt, json, cuda and nccl")
+  endif()
+  if(TARGET rlhf::${component})
+    return()
+  endif()
+  foreach(need IN LISTS needs)
+    if(NOT TARGET ${need})
+      return()
+    endif()
+  endforeach()
+  add_library(rlhf::${component} INTERFACE IMPORTED ${ARGN})
+  target_link_libraries(rlhf::${component} INTERFACE rlhf::rlhf ${needs})
+endfunction()

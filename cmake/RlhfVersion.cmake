@@ -1,0 +1,12 @@
+# Reads the three numbers of include/rlhf/version.hpp into rlhf_version.
+cmake_path(SET rlhf_version_file NORMALIZE "${CMAKE_CURRENT_LIST_DIR}/../include/rlhf/version.hpp")
+file(STRINGS "${rlhf_version_file}" rlhf_version_lines REGEX "^#define RLHF_VERSION_(MAJOR|MINOR|PATCH) [0-9]+$")
+set(rlhf_version "")
+foreach(part IN ITEMS MAJOR MINOR PATCH)
+  if(NOT rlhf_version_lines MATCHES "RLHF_VERSION_${part} ([0-9]+)")
+    message(FATAL_ERROR "rlhf: ${rlhf_version_file} does not define RLHF_VERSION_${part} as a plain number")
+  endif()
+  list(APPEND rlhf_version "${CMAKE_MATCH_1}")
+endforeach()
+list(JOIN rlhf_version "." rlhf_version)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${rlhf_version_file}")

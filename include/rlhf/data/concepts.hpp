@@ -1,0 +1,158 @@
+/// @file
+/// What the library asks of datasets, orders and data policies. Layer: data.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+namespace rlhf::inline v0::data {
+
+/// What happens when a dataset has fewer items left in its epoch than an episode needs.
+enum class Exhausted : std::uint8_t {
+  cycle,   ///< The episode goes on with the next epoch. The only choice for several datasets.
+  drop,    ///< The rest of the epoch is left out; every episode is full and of one epoch.
+  retain,  ///< The episode is cut short; every item comes once an epoch.
+};
+
+/// `cycle`, `drop`, `retain`.
+[[nodiscard]] constexpr std::string_view to_string(Exhausted exhausted) noexcept {
+  switch (exhausted) {
+    case Exhausted::cycle:
+      return "cycle";
+    case Exhausted::drop:
+      return "drop";
+    case Exhausted::retain:
+      return "retain";
+  }
+  return "?";
+}
+
+namespace detail {
+
+template <class A, class B>
+concept Same = std::is_same_v<A, B>;
+
+/// Whether every `P::ratio(d)` is a constant of zero or more, and not all of them are zero.
+template <class P>
+[[nodiscard]] constexpr bool ratios_are_valid() {
+  bool any = false;
+  for (int dataset = 0; dataset < P::dataset_count; ++dataset) {
+    std::int64_t const ratio = P::ratio(dataset);
+    if (ratio < 0) {
+      return false;
+    }
+    any = any || ratio > 0;
+  }
+  return any;
+}
+
+}  // namespace detail
+
+/// @name Atoms of Dataset
+/// @{
+template <class D>
+concept HasItemCount = requires(D const& dataset) {
+  { dataset.size() } -> detail::Same<std::int64_t>;
+};
+template <class D>
+concept HasItems = requires(D const& dataset, std::int64_t index) {
+  dataset[index];
+};
+/// @}
+
+/// Items addressed by number.
+///
+/// | expression | meaning |
+/// |---|---|
+/// | `dataset.size()` | number of items, `std::int64_t`; does not change while a run lasts |
+/// | `dataset[i]` | item i, 0 <= i < size(); the same item whenever it is asked for |
+template <class D>
+concept Dataset = HasItemCount<D> && HasItems<D>;
+
+/// @name Atoms of OrderPolicy
+/// @{
+template <class O>
+concept HasPermutation = requires {
+  typename O::Permutation;
+};
+template <class O>
+concept HasPermutationOfSeedEpochSize = HasPermutation<O> &&
+    std::is_constructible_v<typename O::Permutation, std::uint64_t, std::int64_t, std::int64_t>;
+template <class O>
+concept HasPermutationIndex = HasPermutation<O> &&
+    requires(typename O::Permutation const& order, std::int64_t position) {
+  { order[position] } -> detail::Same<std::int64_t>;
+};
+/// @}
+
+/// In which order the items of a dataset come in an epoch.
+///
+/// | expression | meaning |
+/// |---|---|
+/// | `O::Permutation order(seed, epoch, size)` | the order of one epoch; a pure function of the
+/// three | | `order[position]` | which item comes at `position`; a bijection of 0 <= position <
+/// size | | `O::name` (optional, `std::string_view`) | stored with checkpoints, so that a resume
+/// under another order is refused | | `O::largest_size` (optional, `std::int64_t`) | the largest
+/// `size` the order can serve |
+///
+/// Models: `TorchOrder`, `SequentialOrder`.
+template <class O>
+concept OrderPolicy = HasPermutationOfSeedEpochSize<O> && HasPermutationIndex<O>;
+
+/// A module that draws no prompts says so with such a policy: `data::None`.
+template <class P>
+concept DrawsNothing = std::is_empty_v<P> && requires {
+  typename std::bool_constant<P::draws_nothing>;
+} && std::bool_constant<P::draws_nothing>::value;
+
+/// @name Atoms of DataPolicy
+/// @{
+template <class P>
+concept IsEmptyPolicy = std::is_class_v<P> && std::is_empty_v<P> && std::is_final_v<P>;
+template <class P>
+concept HasOrder = requires {
+  typename P::Order;
+}
+&&OrderPolicy<typename P::Order>;
+template <class P>
+concept HasDatasetCount = requires {
+  typename std::integral_constant<int, P::dataset_count>;
+}
+&&P::dataset_count >= 0;
+template <class P>
+concept CountsAtRunTime = HasDatasetCount<P> && P::dataset_count == 0;
+template <class P>
+concept HasConstantRatios = HasDatasetCount<P> && requires {
+  typename std::integral_constant<std::int64_t, P::ratio(0)>;
+} && requires {
+  typename std::bool_constant<detail::ratios_are_valid<P>()>;
+};
+template <class P>
+concept HasRatios = CountsAtRunTime<P> ||(HasConstantRatios<P>&& detail::ratios_are_valid<P>());
+template <class P>
+concept HasExhausted = requires {
+  typename std::integral_constant<Exhausted, P::exhausted>;
+};
+template <class P>
+concept ExhaustedFitsCount = HasExhausted<P> &&
+    (P::exhausted == Exhausted::cycle || P::dataset_count <= 1);
+/// @}
+
+/// Which prompts a module draws, as constants: an empty final struct.
+///
+/// | member | meaning |
+/// |---|---|
+/// | `using Order` | an OrderPolicy |
+/// | `static constexpr int dataset_count` | how many datasets; 0: known at run time only |
+/// | `static constexpr std::int64_t ratio(int dataset)` | items of a dataset in one round of the
+/// mixture; needed unless dataset_count is 0; not negative, not all zero | | `static constexpr
+/// Exhausted exhausted` | at the end of an epoch; drop and retain need one dataset |
+///
+/// `CheckDataPolicy` (check.hpp) says which rule a wrong policy breaks.
+/// Models: `Mixture`, `RuntimeMixture`. `None` satisfies `DrawsNothing` instead.
+template <class P>
+concept DataPolicy = DrawsNothing<P> ||(IsEmptyPolicy<P>&& HasOrder<P>&& HasDatasetCount<P>&&
+                                            HasRatios<P>&& HasExhausted<P>&& ExhaustedFitsCount<P>);
+
+}  // namespace rlhf::inline v0::data

@@ -1,0 +1,68 @@
+/// @file
+/// Makes sure that all ranks made the same plan, before the first byte moves. Layer: sync.
+#pragma once
+
+#include <rlhf/comm/concepts.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/plan/plan.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rlhf::inline v0::sync {
+
+/// Compares plans over all ranks of `world`; collective. `setup` is a fingerprint of what else must
+/// be equal on all ranks: the layouts and meshes of both sides.
+///
+/// Errors: rank_mismatch, on every rank, naming the first parameter that differs and the ranks that
+/// disagree with rank 0. Cost: one all-gather of 24 bytes a rank when all agree.
+template <comm::Communicator C>
+void agree(C& world, plan::Plan const& plan, std::uint64_t setup = 0) {
+  auto const ranks = static_cast<std::size_t>(world.size());
+  std::int64_t const mine[3] = {static_cast<std::int64_t>(plan::fingerprint(plan)),
+                                std::ssize(plan.parameters), static_cast<std::int64_t>(setup)};
+  std::vector<std::int64_t> all(3 * ranks);
+  world.all_gather(mine, all.data(), 3, DType::i64, {});
+  bool same_setup = true;
+  std::vector<int> disagree;
+  std::int64_t most = 0;
+  for (std::size_t r = 0; r < ranks; ++r) {
+    most = all[3 * r + 1] > most ? all[3 * r + 1] : most;
+    same_setup = same_setup && all[3 * r + 2] == all[2];
+    if (all[3 * r] != all[0] || all[3 * r + 2] != all[2]) {
+      disagree.push_back(static_cast<int>(r));
+    }
+  }
+  if (disagree.empty()) {
+    return;
+  }
+  std::vector<std::int64_t> parameters(static_cast<std::size_t>(most), 0);
+  for (std::size_t p = 0; p < plan.parameters.size(); ++p) {
+    parameters[p] = static_cast<std::int64_t>(plan::fingerprint(plan.parameters[p]));
+  }
+  std::vector<std::int64_t> everybody(parameters.size() * ranks);
+  world.all_gather(parameters.data(), everybody.data(), most, DType::i64, {});
+  std::string what = same_setup ? "all parameters agree, their routes or buckets do not"
+                                : "they were given other layouts or meshes of the two modules";
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    bool same = true;
+    for (std::size_t r = 1; r < ranks; ++r) {
+      same = same && everybody[r * parameters.size() + p] == everybody[p];
+    }
+    if (!same) {
+      what = p < plan.parameters.size()
+                 ? text("first parameter that differs: number ", p, ", here ",
+                        plan.parameters[p].name, " ", rlhf::to_string(plan.parameters[p].dtype),
+                        " ", to_string(plan.parameters[p].global))
+                 : text("this rank plans ", plan.parameters.size(), " parameters, others more");
+      break;
+    }
+  }
+  fail(Errc::rank_mismatch,
+       text("ranks ", list_text({disagree.data(), disagree.size()}),
+            " made another plan than rank 0; ", what),
+       disagree.front());
+}
+
+}  // namespace rlhf::inline v0::sync

@@ -1,0 +1,149 @@
+/// @file
+/// Turns a model's parameter list into the description that plans are made from, and exchanges it.
+/// Layer: sync.
+#pragma once
+
+#include <rlhf/comm/concepts.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/sort.hpp>
+#include <rlhf/plan/description.hpp>
+#include <rlhf/sync/concepts.hpp>
+#include <rlhf/sync/detail/wire.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace rlhf::inline v0::sync {
+
+/// The views of one rank's parameters, with their holdings, in the model's order.
+struct LocalParameters {
+  std::vector<TensorView> views;
+  plan::RankDescription description;
+};
+
+/// Whether a model may visit a parameter with arguments of these types. Reports nothing.
+template <class... Arguments>
+inline constexpr bool is_valid_visit = false;
+template <class Name, class View, class Rule>
+inline constexpr bool is_valid_visit<Name, View, Rule> =
+    std::is_convertible_v<Name const&, std::string_view>&&
+        std::is_convertible_v<View const&, TensorView>&& ShardRule<Rule>;
+
+/// One assertion a rule for the arguments of a parameter visit.
+template <class... Arguments>
+struct CheckVisit {
+  static_assert(sizeof...(Arguments) == 3,
+                "[rlhf:sync.visit] a parameter visit takes (std::string_view name, "
+                "rlhf::TensorView, shard); see sync/concepts.hpp");
+};
+template <class Name, class View, class Rule>
+struct CheckVisit<Name, View, Rule> {
+  static_assert(std::is_convertible_v<Name const&, std::string_view> &&
+                    std::is_convertible_v<View const&, TensorView>,
+                "[rlhf:sync.visit] a parameter visit takes (std::string_view name, "
+                "rlhf::TensorView, shard); see sync/concepts.hpp");
+  static_assert(ShardRule<Rule>,
+                "[rlhf:sync.shard_rule] the third argument of a parameter visit must be a shard, "
+                "such as rlhf::shard::rows(); see parallel/shard.hpp");
+};
+
+/// Errors: invalid_argument where a view cannot be read: elements without memory, or strides that
+/// do not fit its shape.
+template <class = void>
+void check_view(TensorView const& view) {
+  bool const empty = element_count(view.shape) == 0;
+  expects(empty || view.data != nullptr, "its view has elements but no memory (a null pointer)");
+  bool strides_fit = view.strides.rank() == view.shape.rank();
+  for (int d = 0; strides_fit && d < view.shape.rank(); ++d) {
+    strides_fit = view.shape[d] <= 1 || view.strides[d] > 0;
+  }
+  expects(empty || strides_fit,
+          "its view has no stride for every dimension; make views with rlhf::view");
+}
+
+/// Lists what this rank holds of a model.
+///
+/// Errors: invalid_argument naming the parameter where a name repeats, is empty, or a view does not
+/// fit its shard rule.
+template <Endpoint M>
+[[nodiscard]] LocalParameters local_parameters(M& model, int world_rank) {
+  LocalParameters local;
+  local.description.world_rank = world_rank;
+  Layout const layout = model.layout();
+  Coordinate const at = layout.coordinate(model.mesh().rank_of(world_rank));
+  auto const add = [&](std::string_view name, TensorView view, auto const& rule) {
+    expects(!name.empty(), "a parameter needs a name");
+    try {
+      check_view(view);
+      local.description.parameters.push_back(
+          plan::HeldParameter{std::string(name), view.dtype, rule.holding(view.shape, layout, at)});
+    } catch (Error const& error) {
+      fail(error.code(), text("parameter ", name, " on rank ", world_rank, ": ", error.what()),
+           world_rank);
+    }
+    local.views.push_back(view);
+  };
+  model.parameters([&](auto const&... arguments) {
+    using Check = CheckVisit<std::remove_cvref_t<decltype(arguments)>...>;
+    static_assert(sizeof(Check) != 0);
+    if constexpr (is_valid_visit<std::remove_cvref_t<decltype(arguments)>...>) {
+      add(arguments...);
+    }
+  });
+  std::vector<std::string_view> names;
+  for (plan::HeldParameter const& held : local.description.parameters) {
+    names.push_back(held.name);
+  }
+  rlhf::detail::sort(names);
+  for (std::size_t i = 1; i < names.size(); ++i) {
+    if (names[i] == names[i - 1]) {
+      fail(Errc::invalid_argument,
+           text("parameter ", names[i], " is listed twice on rank ", world_rank), world_rank);
+    }
+  }
+  return local;
+}
+
+/// Exchanges descriptions: every rank gets what each rank of `mesh` holds. Collective over `world`;
+/// ranks outside the mesh pass an empty description.
+///
+/// Errors: invalid_argument where the mesh reaches beyond the world.
+/// Cost: one all-gather of sizes, one of the longest description a rank.
+template <comm::Communicator C>
+[[nodiscard]] plan::Description gather_description(C& world, Mesh const& mesh, Layout const& layout,
+                                                   plan::RankDescription const& mine) {
+  for (int const rank : mesh.world_ranks()) {
+    if (rank >= world.size()) {
+      fail(Errc::invalid_argument,
+           text("a mesh lists world rank ", rank, ", the world has ", world.size(), " ranks"));
+    }
+  }
+  std::vector<std::byte> bytes;
+  detail::write(bytes, mine);
+  auto const ranks = static_cast<std::size_t>(world.size());
+  std::vector<std::int64_t> sizes(ranks);
+  std::int64_t const size = std::ssize(bytes);
+  world.all_gather(&size, sizes.data(), 1, DType::i64, {});
+  std::int64_t longest = 0;
+  for (std::int64_t const one : sizes) {
+    longest = one > longest ? one : longest;
+  }
+  bytes.resize(static_cast<std::size_t>(longest));
+  std::vector<std::byte> all(bytes.size() * ranks);
+  world.all_gather(bytes.data(), all.data(), longest, DType::u8, {});
+  plan::Description description{layout, {}};
+  for (int const rank : mesh.world_ranks()) {
+    auto const index = static_cast<std::size_t>(rank);
+    description.ranks.push_back(
+        detail::read({all.data() + index * bytes.size(), static_cast<std::size_t>(sizes[index])}));
+  }
+  return description;
+}
+
+}  // namespace rlhf::inline v0::sync

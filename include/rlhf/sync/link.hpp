@@ -1,0 +1,170 @@
+/// @file
+/// Weight sync between two modules: plan once, move many times. Layer: sync.
+#pragma once
+
+#include <rlhf/comm/concepts.hpp>
+#include <rlhf/core/clock.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/hash.hpp>
+#include <rlhf/core/ids.hpp>
+#include <rlhf/plan/build.hpp>
+#include <rlhf/plan/plan.hpp>
+#include <rlhf/sync/agree.hpp>
+#include <rlhf/sync/check.hpp>
+#include <rlhf/sync/describe.hpp>
+#include <rlhf/sync/executor.hpp>
+#include <rlhf/sync/local_side.hpp>
+#include <rlhf/sync/verify.hpp>
+#include <rlhf/tensor/pack.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+namespace rlhf::inline v0::sync {
+
+/// The packer that serves a communicator's memory. Specialise for device memory.
+template <class C>
+struct PackerFor {
+  using type = HostPacker<typename C::Stream>;
+};
+
+/// What the last sync of a rank did.
+struct SyncReport {
+  double seconds = 0;      ///< Wall time on this rank.
+  std::int64_t bytes = 0;  ///< Bytes moved between ranks, over all destination ranks.
+  /// Bytes over time, 1e9 bytes a second.
+  [[nodiscard]] double gigabytes_per_second() const noexcept {
+    return seconds > 0 ? static_cast<double>(bytes) / seconds * 1e-9 : 0;
+  }
+};
+
+/// Brings the weights of `Source` into `Destination`, by the destination's SyncPolicy.
+///
+///     rlhf::sync::Link link(world, actor, generator);   // plans, compares plans over all ranks
+///     link.sync(rlhf::Version{1});                       // moves the weights
+///
+/// Construction, `sync` and `verify` are collective over `world`, whose ranks include both meshes.
+/// Every parameter of the destination needs a source of that name, or construction fails; names
+/// that only the source lists are left out and named in `plan().unused`. The models must list the
+/// same parameters at the same addresses while the link lives; after they have moved their memory,
+/// call `rebind` on every rank that did. Errors: incompatible_policy where a layout pair, name,
+/// shape or type does not fit; rank_mismatch where ranks made different plans; in `sync` what the
+/// communicator reports. After an error in `sync` the destination is on no version (`version()` is
+/// empty) until a later sync succeeds. Thread safety: one caller per object. `world`, `source` and
+/// `destination` must outlive it.
+template <class Source, class Destination, comm::Communicator C,
+          Packer P = typename PackerFor<C>::type>
+class Link {
+  static_assert(sizeof(CheckPair<Source, Destination>) != 0);
+  static constexpr bool fits = is_valid_pair<Source, Destination>;
+
+ public:
+  using Policy = detail::SyncPolicyOf<Destination>;
+  using Stream = typename C::Stream;
+
+  Link(C& world, Source& source, Destination& destination, P packer = {})
+      : world_(&world),
+        source_(&source),
+        destination_(&destination),
+        packer_(std::move(packer)) {
+    if constexpr (fits) {
+      LocalParameters from = parameters_of(source);
+      LocalParameters to = parameters_of(destination);
+      plan_ = plan::build(
+          gather_description(world, source.mesh(), source.layout(), from.description),
+          gather_description(world, destination.mesh(), destination.layout(), to.description),
+          plan::Options{Policy::route, Policy::source_choice, Policy::bucket_bytes.count});
+      agree(world, plan_, setup_fingerprint(source, destination));
+      source_side_ = LocalSide<>(plan_, std::move(from));
+      destination_side_ = LocalSide<>(plan_, std::move(to));
+      executor_.emplace(world, plan_, source_side_, destination_side_, packer_);
+    }
+  }
+
+  /// Moves the source's weights, which are of version `version`, into the destination.
+  void sync(Version version, Stream stream = {}) {
+    std::int64_t const begin = steady_nanoseconds();
+    version_.reset();
+    executor_->run(stream);
+    version_ = version;
+    report_.seconds = static_cast<double>(steady_nanoseconds() - begin) * 1e-9;
+    report_.bytes = plan_.bytes_moved;
+  }
+
+  /// Whether the policy asks for a sync when this many episodes are done (0 before training).
+  [[nodiscard]] static constexpr bool due(Episode episodes_done) noexcept {
+    if constexpr (fits) {
+      return sync::due(Policy::frequency, episodes_done.value);
+    } else {
+      return false;
+    }
+  }
+
+  /// Checks by fingerprints that the destination holds what the source holds. See sync/verify.hpp.
+  void verify(Stream stream = {}) {
+    sync::verify(*world_, plan_, source_side_, destination_side_, packer_, stream);
+  }
+
+  /// Takes the models' memory as it is now. Not collective.
+  void rebind() {
+    if constexpr (fits) {
+      if (source_->mesh().rank_of(world_->rank()) >= 0) {
+        source_side_.rebind(local_parameters(*source_, world_->rank()));
+      }
+      if (destination_->mesh().rank_of(world_->rank()) >= 0) {
+        destination_side_.rebind(local_parameters(*destination_, world_->rank()));
+      }
+      executor_->bind(plan_, source_side_, destination_side_);
+    }
+  }
+
+  /// The version this rank's destination weights are from; empty before the first sync and after a
+  /// failed one.
+  [[nodiscard]] std::optional<Version> version() const noexcept { return version_; }
+  [[nodiscard]] plan::Plan const& plan() const noexcept { return plan_; }
+  [[nodiscard]] SyncReport report() const noexcept { return report_; }
+  /// Bytes of staging memory that this rank owns.
+  [[nodiscard]] std::int64_t staging_bytes() const noexcept { return executor_->staging_bytes(); }
+
+ private:
+  [[nodiscard]] static std::uint64_t setup_fingerprint(Source const& source,
+                                                       Destination const& destination) {
+    Fingerprint print;
+    auto const add = [&](Layout const& layout, Mesh const& mesh) {
+      for (int const size : {layout.tensor, layout.pipeline, layout.expert, layout.data,
+                             layout.fsdp, layout.zero, mesh.size()}) {
+        print.add(static_cast<std::uint64_t>(size));
+      }
+      for (int const rank : mesh.world_ranks()) {
+        print.add(static_cast<std::uint64_t>(rank));
+      }
+    };
+    add(source.layout(), source.mesh());
+    add(destination.layout(), destination.mesh());
+    return print.value();
+  }
+
+  template <class M>
+  [[nodiscard]] LocalParameters parameters_of(M& model) {
+    if (model.mesh().rank_of(world_->rank()) >= 0) {
+      return local_parameters(model, world_->rank());
+    }
+    LocalParameters none;
+    none.description.world_rank = world_->rank();
+    return none;
+  }
+
+  C* world_;
+  Source* source_;
+  Destination* destination_;
+  P packer_;
+  plan::Plan plan_;
+  LocalSide<> source_side_;
+  LocalSide<> destination_side_;
+  std::optional<Executor<C, P>> executor_;
+  std::optional<Version> version_;
+  SyncReport report_;
+};
+
+}  // namespace rlhf::inline v0::sync

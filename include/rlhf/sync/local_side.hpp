@@ -1,0 +1,85 @@
+/// @file
+/// Finds the memory of a plan's pieces on this rank. Layer: sync.
+#pragma once
+
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/sort.hpp>
+#include <rlhf/plan/plan.hpp>
+#include <rlhf/sync/describe.hpp>
+#include <rlhf/tensor/fingerprint.hpp>
+#include <rlhf/tensor/region.hpp>
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace rlhf::inline v0::sync {
+
+/// One side of a sync on this rank: its parameters, by their number in the plan.
+template <class = void>
+class LocalSide {
+ public:
+  LocalSide() = default;
+  LocalSide(plan::Plan const& plan, LocalParameters parameters)
+      : parameters_(std::move(parameters)),
+        at_(plan.parameters.size(), -1) {
+    std::vector<std::pair<std::string_view, int>> by_name;
+    for (std::size_t i = 0; i < parameters_.views.size(); ++i) {
+      by_name.emplace_back(parameters_.description.parameters[i].name, static_cast<int>(i));
+    }
+    rlhf::detail::sort(by_name);
+    for (std::size_t p = 0; p < plan.parameters.size(); ++p) {
+      std::string_view const name = plan.parameters[p].name;
+      std::size_t const found =
+          rlhf::detail::first_not(by_name, [&](auto const& entry) { return entry.first < name; });
+      if (found != by_name.size() && by_name[found].first == name) {
+        at_[p] = by_name[found].second;
+      }
+    }
+  }
+
+  /// Takes new views of the same parameters, for models that have moved their memory.
+  void rebind(LocalParameters parameters) {
+    if (parameters.description != parameters_.description) {
+      fail(Errc::invalid_argument,
+           text("rank ", parameters_.description.world_rank,
+                " lists other parameters or shapes than when the link was made; make a new link"),
+           parameters_.description.world_rank);
+    }
+    parameters_ = std::move(parameters);
+  }
+
+  /// Where a piece lies in this rank's memory.
+  [[nodiscard]] PlacedBox place(plan::Plan const& plan, plan::Piece const& piece) const {
+    auto const number = static_cast<std::size_t>(piece.parameter);
+    int const local = at_[number];
+    if (local >= 0) {
+      auto const index = static_cast<std::size_t>(local);
+      for (HeldBox const& held : parameters_.description.parameters[index].holding.boxes) {
+        if (held.box.contains(piece.box)) {
+          Extents start = held.local_start;
+          for (int d = 0; d < piece.box.rank(); ++d) {
+            start[d] += piece.box.start[d] - held.box.start[d];
+          }
+          return PlacedBox{parameters_.views[index], start, piece.box,
+                           plan.parameters[number].global,
+                           plan::fingerprint(plan.parameters[number])};
+        }
+      }
+    }
+    fail(Errc::rank_mismatch,
+         text("the plan moves ", plan.parameters[number].name, " ", to_string(piece.box),
+              " through rank ", parameters_.description.world_rank, ", which does not hold it"),
+         parameters_.description.world_rank);
+  }
+  [[nodiscard]] Region region(plan::Plan const& plan, plan::Piece const& piece) const {
+    PlacedBox const placed = place(plan, piece);
+    return region_of(placed.local, placed.local_start, placed.box.extent);
+  }
+
+ private:
+  LocalParameters parameters_;
+  std::vector<int> at_;
+};
+
+}  // namespace rlhf::inline v0::sync

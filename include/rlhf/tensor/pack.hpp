@@ -1,0 +1,128 @@
+/// @file
+/// Tensors to bucket bytes and back: the Packer concept and its host model. Layer: tensor.
+#pragma once
+
+#include <rlhf/core/error.hpp>
+#include <rlhf/tensor/fingerprint.hpp>
+#include <rlhf/tensor/region.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+namespace rlhf::inline v0 {
+
+/// Moves regions to and from contiguous bytes, and from region to region.
+///
+/// | expression | meaning |
+/// |---|---|
+/// | `P::Table` | a prepared list of regions, built once, used in every sync |
+/// | `p.prepare(regions)` | the table of regions that follow each other in a bucket |
+/// | `p.pack(table, bytes, stream)` | regions to bytes |
+/// | `p.unpack(table, bytes, stream)` | bytes to regions |
+/// | `p.copy(from, to, stream)` | regions to regions of the same sizes, pairwise |
+/// | `p.fingerprint(placed)` | `rlhf::fingerprint` of a box where it lies |
+/// | `p.allocate(bytes)` | an owner of that much staging memory, with `data()` |
+///
+/// Calls take effect in stream order. Models: `HostPacker`.
+template <class P>
+concept Packer = requires {
+  typename P::Table;
+  typename P::Stream;
+}
+&&requires(P& p, std::span<Region const> regions, typename P::Table const& table, std::byte* to,
+           std::byte const* from, PlacedBox const& placed, typename P::Stream stream) {
+  { p.prepare(regions) } -> std::same_as<typename P::Table>;
+  p.pack(table, to, stream);
+  p.unpack(table, from, stream);
+  p.copy(table, table, stream);
+  { p.fingerprint(placed) } -> std::same_as<std::uint64_t>;
+  { p.allocate(std::int64_t{}).data() } -> std::convertible_to<std::byte*>;
+};
+
+/// Host memory. `S` is the stream type of the communicator it works beside.
+///
+/// Cost: one memcpy a run. Thread safety: no state.
+template <class S>
+class HostPacker {
+ public:
+  using Stream = S;
+  using Table = std::vector<Region>;
+
+  [[nodiscard]] Table prepare(std::span<Region const> regions) const {
+    return Table(regions.begin(), regions.end());
+  }
+  void pack(Table const& table, std::byte* to, Stream = {}) const {
+    for (Region const& region : table) {
+      for_each_run(region, [&](std::byte const* run) {
+        std::memcpy(to, run, static_cast<std::size_t>(region.run_bytes));
+        to += region.run_bytes;
+      });
+    }
+  }
+  void unpack(Table const& table, std::byte const* from, Stream = {}) const {
+    for (Region const& region : table) {
+      for_each_run(region, [&](std::byte* run) {
+        std::memcpy(run, from, static_cast<std::size_t>(region.run_bytes));
+        from += region.run_bytes;
+      });
+    }
+  }
+  /// Regions of the same elements may be cut into runs differently on both sides.
+  void copy(Table const& from, Table const& to, Stream = {}) const {
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      Region const& source = from[i];
+      Region const& target = to[i];
+      bool const source_finer = source.run_bytes <= target.run_bytes;
+      std::int64_t const step = source_finer ? source.run_bytes : target.run_bytes;
+      RunCursor reader(source);
+      RunCursor writer(target);
+      for (std::int64_t left = source.bytes(); left > 0; left -= step) {
+        std::memmove(writer.take(step), reader.take(step), static_cast<std::size_t>(step));
+      }
+    }
+  }
+  [[nodiscard]] std::uint64_t fingerprint(PlacedBox const& placed) const {
+    return rlhf::fingerprint(placed);
+  }
+  [[nodiscard]] std::vector<std::byte> allocate(std::int64_t bytes) const {
+    return std::vector<std::byte>(static_cast<std::size_t>(bytes));
+  }
+
+ private:
+  /// Walks a region in steps that divide its runs.
+  class RunCursor {
+   public:
+    explicit RunCursor(Region const& region)
+        : region_(&region),
+          index_(Extents::filled(region.counts.rank(), 0)),
+          run_(region.data) {}
+    std::byte* take(std::int64_t bytes) {
+      std::byte* const at = run_ + used_;
+      used_ += bytes;
+      if (used_ == region_->run_bytes) {
+        used_ = 0;
+        for (int d = region_->counts.rank() - 1; d >= 0; --d) {
+          run_ += region_->byte_strides[d];
+          if (++index_[d] < region_->counts[d]) {
+            break;
+          }
+          run_ -= region_->byte_strides[d] * region_->counts[d];
+          index_[d] = 0;
+        }
+      }
+      return at;
+    }
+
+   private:
+    Region const* region_;
+    Extents index_;
+    std::byte* run_;
+    std::int64_t used_ = 0;
+  };
+};
+
+}  // namespace rlhf::inline v0

@@ -1,0 +1,61 @@
+// The least that a user may write for a packer: the expressions of the concept, with types of its
+// own for table and memory.
+#pragma once
+
+#include <rlhf/tensor/pack.hpp>
+
+#include <memory>
+#include <span>
+#include <utility>
+
+namespace archetype {
+
+/// Host memory, moved by the stock packer. `S` is the stream of the communicator.
+template <class S>
+class Packer {
+ public:
+  using Stream = S;
+  class Table {
+   public:
+    Table() = default;
+
+   private:
+    friend Packer;
+    typename rlhf::HostPacker<S>::Table regions_;
+  };
+  class Memory {
+   public:
+    Memory() = default;
+    std::byte* data() { return bytes_.get(); }
+
+   private:
+    friend Packer;
+    std::unique_ptr<std::byte[]> bytes_;
+  };
+
+  Table prepare(std::span<rlhf::Region const> regions) {
+    Table table;
+    table.regions_ = host_.prepare(regions);
+    return table;
+  }
+  void pack(Table const& table, std::byte* to, Stream stream) {
+    host_.pack(table.regions_, to, stream);
+  }
+  void unpack(Table const& table, std::byte const* from, Stream stream) {
+    host_.unpack(table.regions_, from, stream);
+  }
+  void copy(Table const& from, Table const& to, Stream stream) {
+    host_.copy(from.regions_, to.regions_, stream);
+  }
+  std::uint64_t fingerprint(rlhf::PlacedBox const& placed) { return host_.fingerprint(placed); }
+  Memory allocate(std::int64_t bytes) {
+    Memory memory;
+    memory.bytes_ = std::make_unique<std::byte[]>(static_cast<std::size_t>(bytes));
+    return memory;
+  }
+
+ private:
+  rlhf::HostPacker<S> host_;
+};
+
+}  // namespace archetype

@@ -1,0 +1,28 @@
+// expected-error: [rlhf:module.build_dataset_missing] this model draws prompts but defines no
+// expected-error: build_dataset(std::span<std::string const>, rlhf::Purpose)
+// max-errors: 1
+// A model that is asked for a dataset and has none.
+#include "program.hpp"
+
+struct Actor : rlhf::Module<rlhf::Grid<>> {
+  using Module::Module;
+  struct Prompts {
+    std::int64_t size() const { return 0; }
+    int operator[](std::int64_t) const { return 0; }
+  };
+#ifdef RLHF_CONTROL
+  Prompts build_dataset(std::span<std::string const>, rlhf::Purpose) {
+    return {};
+  }
+#else
+  void setup() {}
+#endif
+};
+
+int main() {
+  Actor actor(rlhf::Mesh::range(0, 1), 0);
+  std::vector<std::string> const prompts;
+  auto const dataset = rlhf::hook::build_dataset(actor, prompts, rlhf::Purpose::training);
+  static_cast<void>(dataset);
+  return use(actor);
+}

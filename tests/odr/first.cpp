@@ -1,0 +1,5 @@
+#include "everything.hpp"
+
+Report first() {
+  return report();
+}

@@ -1,0 +1,5 @@
+#include "everything.hpp"
+
+Report second() {
+  return report();
+}

@@ -1,0 +1,258 @@
+// Laws of the sampler, over generated options.
+#include <rlhf/core/rng.hpp>
+#include <rlhf/data/cursor.hpp>
+#include <rlhf/data/order.hpp>
+#include <rlhf/data/sampler.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+namespace data = rlhf::data;
+using Draws = std::vector<data::Draw>;
+
+namespace {
+
+/// Numbers of one generated case.
+class Choice {
+ public:
+  explicit Choice(std::uint64_t seed) : random_(seed, 17) {}
+  std::int64_t from_to(std::int64_t from, std::int64_t to) {
+    return from + random_.below(next_++, static_cast<std::uint32_t>(to - from + 1));
+  }
+  bool coin() { return from_to(0, 1) == 1; }
+
+ private:
+  rlhf::CounterRandom random_;
+  std::uint64_t next_ = 0;
+};
+
+/// Any options that `Mode` accepts; consumed is 0.
+data::SamplerOptions any_options(Choice& choice, data::Exhausted mode) {
+  data::SamplerOptions options;
+  std::int64_t const datasets = mode == data::Exhausted::cycle ? choice.from_to(1, 4) : 1;
+  for (std::int64_t d = 0; d < datasets; ++d) {
+    options.dataset_sizes.push_back(choice.from_to(1, 30));
+    options.ratios.push_back(choice.from_to(0, 4));
+  }
+  options.ratios[static_cast<std::size_t>(choice.from_to(0, datasets - 1))] += 1;
+  options.repeats = choice.from_to(1, 4);
+  std::int64_t const most = mode == data::Exhausted::drop ? options.dataset_sizes[0] : 40;
+  options.samples_per_episode = options.repeats * choice.from_to(1, most);
+  options.shuffle = choice.coin();
+  options.repeat = choice.coin() ? data::Repeat::adjacent : data::Repeat::whole_list;
+  options.seed = static_cast<std::uint64_t>(choice.from_to(0, 1000));
+  options.seeding = choice.coin() ? data::Seeding::shared : data::Seeding::per_dataset;
+  return options;
+}
+
+template <class Sampler>
+Draws next(Sampler& sampler) {
+  Draws draws;
+  sampler.next(0, 1, draws);
+  return draws;
+}
+
+/// The prompts of an episode, each once, in order.
+Draws prompts_of(Draws draws) {
+  std::stable_sort(draws.begin(), draws.end(),
+                   [](data::Draw const& a, data::Draw const& b) { return a.id < b.id; });
+  draws.erase(std::unique(draws.begin(), draws.end()), draws.end());
+  return draws;
+}
+
+/// Prompt `position` of an endless run in mode cycle, straight from the definition.
+data::Draw prompt_at(data::SamplerOptions const& options, std::int64_t position) {
+  std::int64_t const round =
+      std::accumulate(options.ratios.begin(), options.ratios.end(), std::int64_t{0});
+  std::int64_t within = position % round;
+  std::size_t d = 0;
+  for (; within >= options.ratios[d]; ++d) {
+    within -= options.ratios[d];
+  }
+  std::int64_t const taken = position / round * options.ratios[d] + within;
+  std::int64_t const size = options.dataset_sizes[d];
+  std::int64_t index = taken % size;
+  if (options.shuffle) {
+    index = data::TorchOrder::Permutation(data::dataset_seed(options.seed, options.seeding, d),
+                                          taken / size, size)[index];
+  }
+  return data::Draw{static_cast<std::int32_t>(d), index, 0};
+}
+
+template <data::Exhausted Mode>
+void resume_everywhere(std::uint64_t cases) {
+  for (std::uint64_t i = 0; i < cases; ++i) {
+    CAPTURE(i);
+    Choice choice(i);
+    data::SamplerOptions options = any_options(choice, Mode);
+    if (choice.coin()) {  // from an odd place too, such as after a change of the episode's size
+      options.consumed = options.repeats * choice.from_to(0, 100);
+    }
+    using Sampler = data::Sampler<data::TorchOrder, Mode>;
+    Sampler straight(options);
+    Sampler often(options);  // stopped after every episode
+    for (int episode = 0; episode < 12; ++episode) {
+      data::SamplerOptions resumed_options = options;
+      resumed_options.consumed = straight.consumed();
+      Sampler resumed(resumed_options);
+      Sampler fresh(options);
+      fresh.restore(data::parse_sampler_state(data::to_text(often.state())));
+      often = std::move(fresh);
+      Draws const expected = next(straight);
+      CHECK(next(often) == expected);
+      CHECK(often.consumed() == straight.consumed());
+      // The resumed run has another number of replicas, and each is its own sampler.
+      int const replicas = static_cast<int>(choice.from_to(1, 6));
+      Draws joined;
+      Draws share;
+      for (int replica = 0; replica < replicas; ++replica) {
+        Sampler one = resumed;
+        one.next(replica, replicas, share);
+        joined.insert(joined.end(), share.begin(), share.end());
+      }
+      CHECK(joined == expected);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a run that stops and resumes is the run that never stopped") {
+  SUBCASE("cycle") {
+    resume_everywhere<data::Exhausted::cycle>(120);
+  }
+  SUBCASE("drop") {
+    resume_everywhere<data::Exhausted::drop>(120);
+  }
+  SUBCASE("retain") {
+    resume_everywhere<data::Exhausted::retain>(120);
+  }
+}
+
+TEST_CASE("every epoch of every order is a permutation") {
+  for (std::uint64_t i = 0; i < 60; ++i) {
+    Choice choice(i);
+    std::int64_t const size = choice.from_to(1, 300);
+    data::Cursor<data::TorchOrder> cursor(data::CursorOptions{
+        .size = size, .batch = 1, .seed = static_cast<std::uint64_t>(choice.from_to(0, 99))});
+    for (int epoch = 0; epoch < 4; ++epoch) {
+      std::vector<int> seen(static_cast<std::size_t>(size), 0);
+      cursor.take(size, [&](std::int64_t index) { ++seen.at(static_cast<std::size_t>(index)); });
+      CHECK(seen == std::vector<int>(static_cast<std::size_t>(size), 1));
+    }
+  }
+}
+
+TEST_CASE("shares of replicas are contiguous, even, and make up the episode") {
+  for (std::uint64_t i = 0; i < 150; ++i) {
+    CAPTURE(i);
+    Choice choice(i);
+    data::SamplerOptions const options = any_options(choice, data::Exhausted::cycle);
+    data::Sampler<> whole(options);
+    Draws const all = next(whole);
+    CHECK(static_cast<std::int64_t>(all.size()) == options.samples_per_episode);
+    int const replicas = static_cast<int>(choice.from_to(1, options.samples_per_episode + 5));
+    Draws joined;
+    Draws share;
+    for (int replica = 0; replica < replicas; ++replica) {
+      data::Sampler<> one(options);
+      one.next(replica, replicas, share);
+      std::int64_t const size = static_cast<std::int64_t>(share.size());
+      CHECK((size == options.samples_per_episode / replicas ||
+             size == options.samples_per_episode / replicas + 1));
+      joined.insert(joined.end(), share.begin(), share.end());
+    }
+    CHECK(joined == all);
+  }
+}
+
+TEST_CASE("each prompt comes `repeats` times under one id") {
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    Choice choice(i);
+    data::SamplerOptions const options = any_options(choice, data::Exhausted::cycle);
+    data::Sampler<> sampler(options);
+    Draws const draws = next(sampler);
+    std::map<std::int64_t, std::int64_t> copies;
+    for (data::Draw const& draw : draws) {
+      ++copies[draw.id];
+    }
+    std::int64_t const prompts = options.samples_per_episode / options.repeats;
+    CHECK(static_cast<std::int64_t>(copies.size()) == prompts);
+    CHECK(copies.rbegin()->first == prompts - 1);
+    CHECK(std::all_of(copies.begin(), copies.end(),
+                      [&](auto const& id) { return id.second == options.repeats; }));
+    CHECK(static_cast<std::int64_t>(prompts_of(draws).size()) == prompts);
+  }
+}
+
+TEST_CASE("a mixture is what its definition says at every position, and exact in every round") {
+  for (std::uint64_t i = 0; i < 120; ++i) {
+    CAPTURE(i);
+    Choice choice(i);
+    data::SamplerOptions const options = any_options(choice, data::Exhausted::cycle);
+    std::int64_t const round =
+        std::accumulate(options.ratios.begin(), options.ratios.end(), std::int64_t{0});
+    data::Sampler<> sampler(options);
+    std::int64_t position = 0;
+    std::vector<std::int64_t> drawn(options.ratios.size(), 0);
+    for (int episode = 0; episode < 8; ++episode) {
+      for (data::Draw const& prompt : prompts_of(next(sampler))) {
+        data::Draw const expected = prompt_at(options, position++);
+        CHECK(prompt.dataset == expected.dataset);
+        CHECK(prompt.index == expected.index);
+        ++drawn[static_cast<std::size_t>(prompt.dataset)];
+        if (position % round == 0) {
+          for (std::size_t d = 0; d < drawn.size(); ++d) {
+            CHECK(drawn[d] == position / round * options.ratios[d]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("retain gives every item once an epoch and no empty episode; drop gives full ones") {
+  for (std::uint64_t i = 0; i < 150; ++i) {
+    CAPTURE(i);
+    Choice choice(i);
+    data::SamplerOptions const options = any_options(choice, data::Exhausted::retain);
+    data::Sampler<data::TorchOrder, data::Exhausted::retain> sampler(options);
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      std::vector<int> seen(static_cast<std::size_t>(options.dataset_sizes[0]), 0);
+      std::size_t items = 0;
+      while (items < seen.size()) {
+        Draws const prompts = prompts_of(next(sampler));
+        REQUIRE(!prompts.empty());
+        for (data::Draw const& prompt : prompts) {
+          ++seen.at(static_cast<std::size_t>(prompt.index));
+          ++items;
+        }
+      }
+      CHECK(seen == std::vector<int>(seen.size(), 1));
+    }
+  }
+  for (std::uint64_t i = 0; i < 150; ++i) {
+    CAPTURE(i);
+    Choice choice(i);
+    data::SamplerOptions const options = any_options(choice, data::Exhausted::drop);
+    data::Sampler<data::TorchOrder, data::Exhausted::drop> sampler(options);
+    std::int64_t const batch = options.samples_per_episode / options.repeats;
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      std::vector<int> seen(static_cast<std::size_t>(options.dataset_sizes[0]), 0);
+      for (std::int64_t b = 0; b < options.dataset_sizes[0] / batch; ++b) {
+        Draws const prompts = prompts_of(next(sampler));
+        CHECK(static_cast<std::int64_t>(prompts.size()) == batch);
+        for (data::Draw const& prompt : prompts) {
+          CHECK(++seen.at(static_cast<std::size_t>(prompt.index)) == 1);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,300 @@
+// Laws of plans over random pairs of layouts, meshes, shapes and cuts.
+#include <rlhf/plan/build.hpp>
+#include <rlhf/plan/proof.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "property/cases.hpp"
+
+using cases::Case;
+using cases::Side;
+using rlhf::Coordinate;
+using rlhf::Layout;
+namespace plan = rlhf::plan;
+using plan::Plan;
+using plan::Route;
+using plan::SourceChoice;
+
+namespace {
+
+struct Bytes {
+  std::int64_t needed = 0;
+  std::int64_t local = 0;
+};
+
+/// What destination ranks hold, and what of it their rank also holds as a source: element by
+/// element.
+Bytes bytes_of_case(Case const& pair) {
+  Bytes out;
+  for (int rank = 0; rank < pair.destination.ranks(); ++rank) {
+    Coordinate const to = pair.destination.coordinate(rank);
+    int const own = pair.source_mesh.rank_of(pair.destination_mesh.world_rank(rank));
+    for (cases::Parameter const& parameter : pair.parameters) {
+      if (!cases::present(pair, Side::destination, parameter, to)) {
+        continue;
+      }
+      std::set<std::int64_t> here;
+      if (own >= 0) {
+        Coordinate const from = pair.source.coordinate(own);
+        if (cases::present(pair, Side::source, parameter, from)) {
+          cases::for_each_element(parameter.global,
+                                  cases::slices_of(pair, Side::source, parameter, from),
+                                  [&](std::int64_t, std::int64_t g) { here.insert(g); });
+        }
+      }
+      cases::for_each_element(parameter.global,
+                              cases::slices_of(pair, Side::destination, parameter, to),
+                              [&](std::int64_t, std::int64_t g) {
+                                std::int64_t const bytes = rlhf::size_of(parameter.dtype);
+                                out.needed += bytes;
+                                out.local += here.count(g) != 0 ? bytes : 0;
+                              });
+    }
+  }
+  return out;
+}
+
+/// The plan's own promises, apart from being an exact cover. Empty where it keeps them.
+std::string broken_promise(Plan const& made, plan::Options const& options) {
+  std::map<std::pair<int, int>, int> used;  // (wave, rank)
+  std::map<int, std::vector<plan::Bucket const*>> by_flow;
+  std::int64_t on_links = 0;
+  std::int64_t moved = 0;
+  int wave = 0;
+  for (plan::Bucket const& bucket : made.buckets) {
+    plan::Flow const& flow = made.flows.at(static_cast<std::size_t>(bucket.flow));
+    if (bucket.bytes > options.bucket_bytes || bucket.bytes <= 0) {
+      return "a bucket of " + std::to_string(bucket.bytes) + " bytes";
+    }
+    if (bucket.wave < wave || bucket.wave >= made.waves) {
+      return "waves out of order";
+    }
+    wave = bucket.wave;
+    std::set<int> ranks{flow.source};
+    ranks.insert(flow.receivers.begin(), flow.receivers.end());
+    for (plan::Forward const& forward : flow.forwards) {
+      ranks.insert(forward.to);
+    }
+    if (ranks.size() != 1 + flow.receivers.size() + flow.forwards.size()) {
+      return "a rank gets the same bucket twice";
+    }
+    for (int const rank : ranks) {
+      if (++used[{bucket.wave, rank}] > options.slots) {
+        return "rank " + std::to_string(rank) + " has more buckets in a wave than slots";
+      }
+    }
+    std::set<rlhf::DType> types;
+    for (plan::Piece const& piece : bucket.pieces) {
+      types.insert(made.parameters.at(static_cast<std::size_t>(piece.parameter)).dtype);
+    }
+    if (types.size() != 1) {
+      return "a bucket of several types";
+    }
+    on_links +=
+        bucket.bytes * static_cast<std::int64_t>(flow.receivers.size() + flow.forwards.size());
+    moved += bucket.bytes * static_cast<std::int64_t>(flow.destinations.size());
+    by_flow[bucket.flow].push_back(&bucket);
+  }
+  for (int w = 0; w < made.waves; ++w) {
+    bool const any = std::any_of(made.buckets.begin(), made.buckets.end(),
+                                 [&](plan::Bucket const& bucket) { return bucket.wave == w; });
+    if (!any) {
+      return "an empty wave";
+    }
+  }
+  if (on_links != made.bytes_on_links || moved != made.bytes_moved) {
+    return "totals that are not the buckets'";
+  }
+  return {};
+}
+
+std::string route_of(Route route) {
+  return route == Route::point_to_point ? "point to point"
+         : route == Route::broadcast    ? "broadcast"
+                                        : "two stages";
+}
+
+}  // namespace
+
+TEST_CASE(
+    "every plan is an exact cover, moves the least, keeps its limits, and is made twice alike") {
+  int plans = 0;
+  int with_local = 0;
+  int with_forwards = 0;
+  int with_broadcast = 0;
+  int with_many_waves = 0;
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    Case const pair = cases::random_case(seed, 12, seed % 2 == 0);
+    plan::Description const source = cases::describe(pair, Side::source);
+    plan::Description const destination = cases::describe(pair, Side::destination);
+    Bytes const bytes = bytes_of_case(pair);
+    for (Route const route : {Route::point_to_point, Route::broadcast, Route::two_stage}) {
+      bool const fits = pair.destination.tensor % pair.source.tensor == 0 &&
+                        pair.source.pipeline % pair.destination.pipeline == 0;
+      plan::Options const options{route,
+                                  seed % 3 == 0 ? SourceChoice::balanced : SourceChoice::paired,
+                                  seed % 5 == 0 ? 4096 : 256, 1 + static_cast<int>(seed % 3)};
+      if (route == Route::two_stage && !fits) {
+        CHECK_THROWS_AS(static_cast<void>(plan::build(source, destination, options)), rlhf::Error);
+        continue;
+      }
+      CAPTURE(seed);
+      CAPTURE(route_of(route));
+      Plan const made = plan::build(source, destination, options);
+      ++plans;
+      with_local += made.local_copies.empty() ? 0 : 1;
+      with_many_waves += made.waves > 3 ? 1 : 0;
+      for (plan::Flow const& flow : made.flows) {
+        with_forwards += flow.forwards.empty() ? 0 : 1;
+        with_broadcast += flow.method == plan::Method::broadcast ? 1 : 0;
+      }
+      CHECK(plan::find_fault(made, source, destination) == "");
+      CHECK(made.bytes_needed == bytes.needed);
+      CHECK(made.bytes_local == bytes.local);
+      CHECK(made.bytes_moved == bytes.needed - bytes.local);
+      CHECK(broken_promise(made, options) == "");
+      if (route != Route::two_stage) {
+        CHECK(made.bytes_on_links == made.bytes_moved);
+      }
+      Plan const again = plan::build(source, destination, options);
+      CHECK(again == made);
+      CHECK(plan::fingerprint(again) == plan::fingerprint(made));
+    }
+  }
+  CHECK(plans > 1200);
+  CHECK(with_local > 300);
+  CHECK(with_forwards > 300);
+  CHECK(with_broadcast > 300);
+  CHECK(with_many_waves > 300);
+}
+
+TEST_CASE(
+    "two stages: into each group of destination tensor ranks a byte comes once from outside") {
+  int checked = 0;
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    Case const pair = cases::random_case(seed, 12, true);
+    Plan const made =
+        plan::build(cases::describe(pair, Side::source), cases::describe(pair, Side::destination),
+                    {Route::two_stage, SourceChoice::paired, 1024, 2});
+    int const ratio = pair.destination.tensor / pair.source.tensor;
+    for (plan::Flow const& flow : made.flows) {
+      std::map<int, std::set<int>> first;  // group to receivers
+      for (int const receiver : flow.receivers) {
+        first[pair.destination_mesh.rank_of(receiver) / ratio].insert(receiver);
+      }
+      int const own = pair.destination_mesh.rank_of(flow.source);
+      for (auto const& [group, receivers] : first) {
+        if (own < 0 || own / ratio != group) {
+          CAPTURE(seed);
+          CHECK(receivers.size() == 1);
+          ++checked;
+        }
+      }
+      for (plan::Forward const& forward : flow.forwards) {
+        CHECK(pair.destination_mesh.rank_of(forward.from) / ratio ==
+              pair.destination_mesh.rank_of(forward.to) / ratio);
+      }
+    }
+  }
+  CHECK(checked > 500);
+}
+
+TEST_CASE("balanced sources: nobody sends much more than the largest piece above the mean") {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    cases::Dice dice(seed);
+    Case pair;
+    pair.source = Layout{.data = dice.between(2, 4)};
+    pair.destination = Layout{.tensor = 2, .data = dice.between(1, 3)};
+    cases::place(pair, dice, cases::Placement::disjoint);
+    cases::add_parameters(pair, dice, 20);
+    Plan const made =
+        plan::build(cases::describe(pair, Side::source), cases::describe(pair, Side::destination),
+                    {Route::point_to_point, SourceChoice::balanced, 1 << 20, 2});
+    std::map<int, std::int64_t> sent;
+    std::int64_t largest = 0;
+    for (plan::Bucket const& bucket : made.buckets) {
+      for (plan::Piece const& piece : bucket.pieces) {
+        largest = std::max(largest, plan::bytes_of(made, piece));
+        sent[made.flows[static_cast<std::size_t>(bucket.flow)].source] +=
+            plan::bytes_of(made, piece);
+      }
+    }
+    for (auto const& [rank, bytes] : sent) {
+      CHECK(bytes <= made.bytes_moved / pair.source.data + largest);
+    }
+  }
+}
+
+TEST_CASE("a random fault planted into a random plan is found") {
+  int missed = 0;
+  int planted = 0;
+  for (std::uint64_t seed = 0; seed < 400; ++seed) {
+    cases::Dice dice(seed + 77);
+    Case const pair = cases::random_case(seed, 8, true);
+    plan::Description const source = cases::describe(pair, Side::source);
+    plan::Description const destination = cases::describe(pair, Side::destination);
+    Plan made = plan::build(
+        source, destination,
+        {seed % 2 == 0 ? Route::two_stage : Route::broadcast, SourceChoice::paired, 256, 2});
+    if (made.buckets.empty()) {
+      continue;
+    }
+    plan::Bucket& bucket = made.buckets[static_cast<std::size_t>(
+        dice.between(0, static_cast<int>(made.buckets.size()) - 1))];
+    plan::Flow& flow = made.flows[static_cast<std::size_t>(bucket.flow)];
+    switch (dice.between(0, 5)) {
+      case 0:
+        bucket.pieces.pop_back();
+        break;
+      case 1:
+        bucket.pieces.push_back(bucket.pieces[0]);
+        break;
+      case 2: {  // a source that holds none of this parameter's box
+        int wrong = -1;
+        for (plan::RankDescription const& rank : source.ranks) {
+          bool holds = false;
+          for (plan::HeldParameter const& held : rank.parameters) {
+            for (rlhf::HeldBox const& box : held.holding.boxes) {
+              holds =
+                  holds ||
+                  (held.name ==
+                       made.parameters[static_cast<std::size_t>(bucket.pieces[0].parameter)].name &&
+                   box.box.contains(bucket.pieces[0].box));
+            }
+          }
+          wrong = holds ? wrong : rank.world_rank;
+        }
+        if (wrong < 0) {
+          continue;
+        }
+        flow.source = wrong;
+        break;
+      }
+      case 3:
+        flow.destinations.pop_back();
+        break;
+      case 4:
+        (flow.forwards.empty() ? static_cast<void>(flow.receivers.pop_back())
+                               : flow.forwards.pop_back());
+        break;
+      default:
+        if (bucket.pieces[0].box.rank() == 0) {
+          continue;
+        }
+        bucket.pieces[0].box.start[0] += 1;
+    }
+    ++planted;
+    missed += plan::find_fault(made, source, destination).empty() ? 1 : 0;
+  }
+  CHECK(missed == 0);
+  CHECK(planted > 250);
+}

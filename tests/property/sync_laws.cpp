@@ -1,0 +1,176 @@
+// Laws of weight syncs: random pairs of models, layouts, meshes, routes and bucket sizes.
+#include <rlhf/sync/link.hpp>
+#include <rlhf/sync/policies.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include <doctest/doctest.h>
+
+#include "property/cases.hpp"
+#include "property/sync_model.hpp"
+#include "ranks/spy.hpp"
+#include "ranks/world.hpp"
+
+using cases::Case;
+using cases::Model;
+using cases::Side;
+using ranks::Spy;
+using rlhf::Version;
+using namespace rlhf::literals;
+
+namespace {
+
+namespace sync = rlhf::sync;  // here, because <unistd.h> has a function of that name
+
+/// What all ranks found, added up.
+struct Findings {
+  std::atomic<int> wrong{0};
+  std::atomic<int> syncs{0};
+  std::atomic<std::int64_t> bytes_in{0};
+  std::atomic<std::int64_t> bytes_out{0};
+  std::atomic<int> uncommitted{0};
+  std::atomic<int> over_budget{0};
+  std::atomic<int> over_planned{0};
+};
+
+/// Three syncs of changing weights between the models of a case; the memory moves before the last.
+template <class Policy>
+void check_case(Case const& pair, std::uint64_t seed, Findings& totals) {
+  Findings found;
+  rlhf::plan::Plan plan;
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+    int const rank = local.rank();
+    ranks::Ledger ledger;
+    Spy world(std::move(local), ledger);
+    Model<sync::None> source(pair, Side::source, rank, seed % 2 == 0);
+    Model<Policy> destination(pair, Side::destination, rank, seed % 3 == 0);
+    sync::Link link(world, source, destination);
+    found.uncommitted += link.version().has_value() ? 1 : 0;
+    for (int version = 1; version <= 3; ++version) {
+      if (version == 3) {
+        source.move_memory();
+        destination.move_memory();
+        link.rebind();
+      }
+      source.fill(version);
+      destination.clear();
+      ledger = {};
+      link.sync(Version{version});
+      found.bytes_in += ledger.bytes_in;
+      found.bytes_out += ledger.bytes_out;
+      found.wrong += destination.wrong(version) + source.wrong(version);
+      found.wrong += source.old_memory_untouched() && destination.old_memory_untouched() ? 0 : 1;
+      link.verify();
+      found.uncommitted += link.version() == Version{version} ? 0 : 1;
+      found.over_planned += link.report().bytes == link.plan().bytes_moved ? 0 : 1;
+    }
+    std::int64_t const bucket = rlhf::align_up(Policy::bucket_bytes.count, std::int64_t{256});
+    found.over_budget += link.staging_bytes() <= 4 * bucket ? 0 : 1;
+    ++found.syncs;
+    if (rank == 0) {
+      plan = link.plan();
+    }
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+  CHECK(found.wrong == 0);
+  CHECK(found.syncs == pair.world);
+  CHECK(found.bytes_in == 3 * plan.bytes_on_links);
+  CHECK(found.bytes_out == 3 * plan.bytes_on_links);
+  CHECK(found.uncommitted == 0);
+  CHECK(found.over_budget == 0);
+  CHECK(found.over_planned == 0);
+  totals.syncs += found.syncs;
+  totals.bytes_in += found.bytes_in;
+}
+
+/// Cases a law is tried on; RLHF_TEST_CASES overrides it.
+int cases_to_try(int usual) {
+  char const* const wanted = std::getenv("RLHF_TEST_CASES");
+  return wanted != nullptr ? std::atoi(wanted) : usual;
+}
+
+template <class... Policies>
+void check_policies(bool two_stage, int count) {
+  Findings totals;
+  for (int i = 0; i < cases_to_try(count); ++i) {
+    auto const seed = static_cast<std::uint64_t>(i);
+    Case const pair = cases::random_case(seed, 6, two_stage);
+    CAPTURE(seed);
+    (check_case<Policies>(pair, seed, totals), ...);
+  }
+  CHECK(totals.bytes_in > 0);
+}
+
+}  // namespace
+
+TEST_CASE("point to point: every element arrives, bit for bit, whatever the pair") {
+  check_policies<sync::PointToPoint<256_B>, sync::PointToPoint<4_KiB>>(false, 70);
+}
+
+TEST_CASE("broadcast: every element arrives, bit for bit, whatever the pair") {
+  check_policies<sync::Broadcast<256_B>, sync::Broadcast<4_KiB>>(false, 70);
+}
+
+TEST_CASE("two stages: every element arrives, bit for bit, for every pair that they serve") {
+  check_policies<sync::TwoStage<256_B>, sync::TwoStage<4_KiB>>(true, 70);
+}
+
+TEST_CASE("when a rank dies in the middle of a sync, the others fail and name it, or were done") {
+  int died = 0;
+  int told = 0;
+  for (int i = 0; i < cases_to_try(120); ++i) {
+    auto const seed = static_cast<std::uint64_t>(i);
+    cases::Dice dice(seed + 31);
+    Case const pair = cases::random_case(seed, 4, true);
+    int const culprit = dice.between(0, pair.world - 1);
+    int const moment = dice.between(0, 12);
+    using Policy = sync::TwoStage<256_B>;
+    std::atomic<int> wrong{0};
+    std::atomic<int> failures{0};
+    std::atomic<bool> thrown{false};
+    ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+      int const rank = local.rank();
+      ranks::Ledger ledger;
+      Spy world(std::move(local), ledger);
+      Model<sync::None> source(pair, Side::source, rank);
+      Model<Policy> destination(pair, Side::destination, rank);
+      sync::Link link(world, source, destination);
+      source.fill(1);
+      link.sync(Version{1});
+      source.fill(2);
+      if (rank == culprit) {
+        ledger.throw_at = ledger.calls + moment;
+      }
+      try {
+        link.sync(Version{2});
+        wrong += link.version() == Version{2} && destination.wrong(2) == 0 ? 0 : 1;
+      } catch (rlhf::Error const& error) {
+        wrong += error.rank() == culprit && !link.version().has_value() ? 0 : 1;
+        wrong += std::string(error.what()).find("weight sync, wave ") == std::string::npos ? 1 : 0;
+        wrong += std::string(error.what()).find("planned failure") == std::string::npos ? 1 : 0;
+        ++failures;
+        throw;
+      } catch (std::exception const&) {
+        wrong += rank == culprit && !link.version().has_value() ? 0 : 1;
+        thrown = true;
+        throw;
+      }
+      world.barrier();  // where it was done before the failure, it is told here
+    });
+    CAPTURE(seed);
+    CHECK(wrong == 0);
+    CHECK(end.world.failed == thrown);
+    CHECK(end.seconds < ranks::soon_seconds);
+    if (thrown) {
+      ++died;
+      told += failures;
+      CHECK(end.world.rank == culprit);
+    }
+  }
+  CHECK(died >= cases_to_try(120) / 6);
+  CHECK(told >= cases_to_try(120) / 6);
+}

@@ -1,0 +1,215 @@
+// Processes that save checkpoints are killed: at random moments, and at every system call.
+#include <rlhf/checkpoint/file.hpp>
+#include <rlhf/checkpoint/store.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/rng.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <unit/checkpoint/temporary_directory.hpp>
+
+namespace checkpoint = rlhf::checkpoint;
+
+namespace {
+
+constexpr int files = 3;
+
+/// What file `file` of a step holds; `attempt` tells saves of the same step apart.
+std::string content(std::int64_t step, std::int64_t attempt, int file) {
+  std::string out = rlhf::text(step, " ", attempt, " ", file, "\n");
+  return out + std::string(static_cast<std::size_t>(5000 + 3000 * file),
+                           static_cast<char>('a' + step % 26));
+}
+void save(checkpoint::Store const& store, std::int64_t step, std::int64_t attempt) {
+  store.begin(step);
+  for (int file = 0; file < files; ++file) {
+    store.write(step, rlhf::text("rank-", file),
+                checkpoint::as_bytes(content(step, attempt, file)));
+  }
+  store.commit(step);
+}
+/// Which attempt a complete step is of; -1 when its files are not those of one attempt.
+std::int64_t attempt_of(checkpoint::Store const& store, std::int64_t step) {
+  std::string const first(checkpoint::as_text(store.read(step, "rank-0")));
+  std::int64_t const attempt = std::stoll(first.substr(first.find(' ') + 1));
+  for (int file = 0; file < files; ++file) {
+    if (checkpoint::as_text(store.read(step, rlhf::text("rank-", file))) !=
+        content(step, attempt, file)) {
+      return -1;
+    }
+  }
+  return store.manifest(step).files.size() == files ? attempt : -1;
+}
+
+struct Report {
+  std::int64_t step;
+  std::int64_t attempt;
+};
+
+/// Saves one step after the other, sometimes one twice, and reports each after its commit.
+[[noreturn]] void save_for_ever(std::string const& root, std::int64_t first, int pipe) {
+  try {
+    checkpoint::Store const store(root, 2);
+    for (std::int64_t step = first;; ++step) {
+      for (std::int64_t attempt = 0; attempt < (step % 3 == 0 ? 2 : 1); ++attempt) {
+        save(store, step, attempt);
+        Report const report{step, attempt};
+        if (::write(pipe, &report, sizeof report) != sizeof report) {
+          ::_exit(3);
+        }
+      }
+    }
+  } catch (...) {
+    ::_exit(2);
+  }
+}
+
+void sleep_microseconds(std::uint32_t microseconds) {
+  timespec const time{0, static_cast<long>(microseconds) * 1000};
+  ::nanosleep(&time, nullptr);
+}
+
+}  // namespace
+
+TEST_CASE("killed at random moments: the newest committed checkpoint is there, whole") {
+  struct Place {
+    char const* parent;
+    std::uint64_t rounds;
+    std::uint32_t longest_us;
+  };
+  // In memory a save takes a fraction of a millisecond, on a disk a good part of a second.
+  for (Place const& place : {Place{"/dev/shm", 40, 5'000}, Place{"", 10, 300'000}}) {
+    test::TemporaryDirectory const directory(place.parent);
+    checkpoint::Store const store(directory.path(), 2);
+    rlhf::CounterRandom const random(20240229, place.rounds);
+    Report last{-1, 0};
+    int commits = 0;
+    for (std::uint64_t round = 0; round < place.rounds; ++round) {
+      int ends[2];
+      REQUIRE(::pipe(ends) == 0);
+      std::int64_t const first = store.latest().value_or(-1) + 1;
+      pid_t const child = ::fork();
+      if (child == 0) {
+        ::close(ends[0]);
+        save_for_ever(directory.path(), first, ends[1]);
+      }
+      ::close(ends[1]);
+      sleep_microseconds(500 + random.below(round, place.longest_us));
+      ::kill(child, SIGKILL);
+      int status = 0;
+      REQUIRE(::waitpid(child, &status, 0) == child);
+      CHECK(WIFSIGNALED(status));  // it did not end by itself, so nothing it called failed
+      Report report{};
+      while (::read(ends[0], &report, sizeof report) == sizeof report) {
+        last = report;
+        ++commits;
+      }
+      ::close(ends[0]);
+
+      REQUIRE(store.latest().value_or(-1) >= last.step);
+      for (std::int64_t const step : store.steps()) {
+        std::int64_t const attempt = attempt_of(store, step);
+        CHECK(attempt >= 0);
+        CHECK((step != last.step || attempt >= last.attempt));
+      }
+    }
+    std::int64_t const next = store.latest().value_or(-1) + 1;
+    save(store, next, 0);
+    CHECK(store.steps().size() == (next == 0 ? 1U : 2U));
+    MESSAGE(commits, " commits in ", place.rounds, " processes below ", directory.path());
+  }
+}
+
+namespace {
+
+/// Runs `work` in a child that is killed at the `stop`th stop before or after a system call.
+/// False once the child ends before that; -1 where processes cannot be traced.
+template <class Work>
+int killed_at(int stop, Work work) {
+  pid_t const child = ::fork();
+  if (child == 0) {
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) {
+      ::_exit(77);
+    }
+    ::raise(SIGSTOP);
+    try {
+      work();
+    } catch (...) {
+      ::_exit(2);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  for (int i = 0; WIFSTOPPED(status); ++i) {
+    if (i == stop) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      return 1;
+    }
+    if (::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr) != 0) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      return -1;
+    }
+    ::waitpid(child, &status, 0);
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+    return -1;
+  }
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("killed at every system call of a save: an old or the new checkpoint, whole") {
+  for (std::int64_t const saved : {7, 6}) {  // a new step; one that replaces the newest
+    bool seen_old = false;
+    bool seen_new = false;
+    int stop = 0;
+    for (int killed = 1; killed != 0; ++stop) {
+      test::TemporaryDirectory const directory("/dev/shm");
+      checkpoint::Store const store(directory.path(), 2);
+      save(store, 5, 0);
+      save(store, 6, 0);
+      store.begin(4);
+      store.begin(7);
+      store.write(7, "old-attempt", {});
+      killed = killed_at(stop, [&] { save(store, saved, 1); });
+      if (killed < 0) {
+        MESSAGE("skipped: processes cannot be traced here");
+        return;
+      }
+      REQUIRE(store.latest());
+      for (std::int64_t const step : store.steps()) {
+        CHECK(attempt_of(store, step) >= 0);
+      }
+      bool const is_new = store.latest() == saved && attempt_of(store, saved) == 1;
+      CHECK((is_new || store.latest() == 6));
+      CHECK(attempt_of(store, 6) == (is_new && saved == 6 ? 1 : 0));
+      // Two runs may make different numbers of system calls, so the stops need not be in order.
+      seen_old = seen_old || !is_new;
+      seen_new = seen_new || is_new;
+      // The next run saves as if nothing had happened.
+      save(store, 8, 0);
+      CHECK(store.latest() == 8);
+      CHECK(store.steps().size() == 2);
+    }
+    CHECK(seen_old);
+    CHECK(seen_new);
+    CHECK(stop > 100);
+  }
+}

@@ -1,0 +1,260 @@
+#include <rlhf/checkpoint/file.hpp>
+#include <rlhf/checkpoint/store.hpp>
+#include <rlhf/core/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // what is expected to throw returns values
+#include <doctest/doctest.h>
+
+#include <unit/checkpoint/temporary_directory.hpp>
+
+namespace checkpoint = rlhf::checkpoint;
+namespace fs = std::filesystem;
+using Steps = std::vector<std::int64_t>;
+
+namespace {
+
+void put(std::string const& path, std::string const& content) {
+  checkpoint::write_atomically(path, checkpoint::as_bytes(content));
+}
+checkpoint::Pruned save(checkpoint::Store const& store, std::int64_t step,
+                        std::string const& content) {
+  store.begin(step);
+  store.write(step, "model", checkpoint::as_bytes(content));
+  store.write(step, "state", checkpoint::as_bytes("state of " + content));
+  return store.commit(step);
+}
+std::string load(checkpoint::Store const& store, std::int64_t step, std::string const& name) {
+  return std::string(checkpoint::as_text(store.read(step, name)));
+}
+std::vector<std::string> names_in(std::string const& path) {
+  std::vector<std::string> names;
+  for (fs::directory_entry const& entry : fs::directory_iterator(path)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint is there after its commit, and not before") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory / "a/b/root", 0);
+  CHECK_FALSE(store.latest());
+  store.begin(12);
+  store.write(12, "model", checkpoint::as_bytes("weights"));
+  CHECK_FALSE(store.latest());
+  CHECK_THROWS_WITH_AS(store.read(12, "model"), doctest::Contains("no complete checkpoint of step"),
+                       rlhf::Error);
+  store.commit(12);
+  CHECK(store.latest() == 12);
+  CHECK(load(store, 12, "model") == "weights");
+  CHECK(names_in(store.root()) == std::vector<std::string>{"step-000000012"});
+  CHECK(names_in(store.directory(12)) == std::vector<std::string>{"MANIFEST", "model"});
+  CHECK_THROWS_WITH_AS(store.read(12, "optimizer"),
+                       doctest::Contains("has no file optimizer; it has model"), rlhf::Error);
+}
+
+TEST_CASE("ranks write at once, each its own files") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 0);
+  store.begin(1);
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < 8; ++rank) {
+    ranks.emplace_back([&store, rank] {
+      std::string const name = "rank-" + std::to_string(rank);
+      store.write(1, name, checkpoint::as_bytes(std::string(10'000, static_cast<char>(rank))));
+    });
+  }
+  for (std::thread& rank : ranks) {
+    rank.join();
+  }
+  store.commit(1);
+  CHECK(store.manifest(1).files.size() == 8);
+  CHECK(store.manifest(1).files[3].name == "rank-3");
+  CHECK(load(store, 1, "rank-7") == std::string(10'000, 7));
+}
+
+TEST_CASE("the newest are kept, and nothing else is touched") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 2);
+  put(directory / "notes.txt", "mine");
+  fs::create_directory(directory / "step-1");              // not how a step is written
+  fs::create_directory(directory / "step-000000001.bak");  // nor this
+  fs::create_directory(directory / "step-000000002");      // no manifest
+  for (std::int64_t step = 3; step < 8; ++step) {
+    checkpoint::Pruned const pruned = save(store, step, std::to_string(step));
+    CHECK(pruned.problem == "");
+    CHECK(pruned.steps == (step < 5 ? Steps{} : Steps{step - 2}));
+  }
+  CHECK(store.steps() == Steps{6, 7});
+  CHECK(names_in(directory.path()) == std::vector<std::string>{"notes.txt", "step-000000001.bak",
+                                                               "step-000000002", "step-000000006",
+                                                               "step-000000007", "step-1"});
+}
+
+TEST_CASE("after going back, newer checkpoints stay and the new one does too") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 1);
+  save(checkpoint::Store(directory.path(), 0), 10, "old run");
+  save(store, 5, "new run");
+  CHECK(store.steps() == Steps{5, 10});
+  save(store, 6, "new run");
+  CHECK(store.steps() == Steps{6, 10});
+}
+
+TEST_CASE("the same step again replaces the old one") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 3);
+  save(store, 5, "first");
+  store.begin(5);
+  CHECK(load(store, 5, "model") == "first");
+  store.write(5, "model", checkpoint::as_bytes("second"));
+  store.commit(5);
+  CHECK(load(store, 5, "model") == "second");
+  CHECK(store.manifest(5).files.size() == 1);
+  CHECK(names_in(directory.path()) == std::vector<std::string>{"step-000000005"});
+}
+
+TEST_CASE(
+    "unfinished attempts are cleared: the same step when it begins, earlier ones at a commit") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 0);
+  for (std::int64_t const step : {3, 4, 9}) {
+    store.begin(step);
+    store.write(step, "junk", checkpoint::as_bytes("junk"));
+  }
+  save(store, 4, "x");
+  CHECK(store.manifest(4).find("junk") == nullptr);
+  CHECK(names_in(directory.path()) ==
+        std::vector<std::string>{"step-000000004", "step-000000009.partial"});
+}
+
+TEST_CASE("calls in the wrong order are errors that say so") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 0);
+  CHECK_THROWS_WITH_AS(store.write(1, "a", {}), doctest::Contains("step 1 was not begun"),
+                       rlhf::Error);
+  CHECK_THROWS_WITH_AS(store.commit(1), doctest::Contains("step 1 was not begun"), rlhf::Error);
+  store.begin(1);
+  CHECK_THROWS_WITH_AS(store.write(1, "../a", {}),
+                       doctest::Contains("'../a' cannot be the name of a checkpoint's file"),
+                       rlhf::Error);
+  store.write(1, "a", {});
+  CHECK_THROWS_WITH_AS(store.write(1, "a", {}), doctest::Contains("already has a file a"),
+                       rlhf::Error);
+  CHECK_THROWS_AS(store.begin(-1), rlhf::Error);
+  CHECK_THROWS_AS(checkpoint::Store(directory.path(), -1), rlhf::Error);
+  CHECK_THROWS_AS(checkpoint::Store("", 1), rlhf::Error);
+  put(directory / "file", "");
+  CHECK_THROWS_WITH_AS(checkpoint::Store(directory / "file/below", 1),
+                       doctest::Contains("Not a directory"), rlhf::Error);
+}
+
+TEST_CASE("a file that a rank did not finish stops the commit; the step before is still there") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 1);
+  save(store, 1, "good");
+  store.begin(2);
+  store.write(2, "rank-0", checkpoint::as_bytes("whole"));
+  put(directory / "step-000000002.partial/rank-1", "ha");  // its write never returned
+  CHECK_THROWS_WITH_AS(store.commit(2), doctest::Contains("rank-1 was not written to its end"),
+                       rlhf::Error);
+  CHECK(store.latest() == 1);
+  CHECK(load(store, 1, "model") == "good");
+  fs::remove(directory / "step-000000002.partial/rank-1");
+  store.commit(2);  // may be tried again
+  CHECK(store.latest() == 2);
+}
+
+TEST_CASE("damage to any file is noticed, and named") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 0);
+  save(store, 1, "older");
+  save(store, 2, "newer");
+  std::string const model = store.directory(2) + "/model";
+  put(model, "newes");  // same size
+  CHECK(store.latest() == 2);
+  CHECK_THROWS_WITH_AS(store.read(2, "model"), doctest::Contains((model + " was damaged").c_str()),
+                       rlhf::Error);
+  CHECK(load(store, 2, "state") == "state of newer");
+  put(model, "new");
+  CHECK_THROWS_WITH_AS(store.read(2, "model"), doctest::Contains("has 3 bytes, 5 were written"),
+                       rlhf::Error);
+  CHECK(store.latest() == 1);
+  fs::remove(model);
+  CHECK_THROWS_WITH_AS(store.read(2, "model"), doctest::Contains("model is missing"), rlhf::Error);
+  CHECK(store.latest() == 1);
+}
+
+TEST_CASE("a step whose manifest was cut or changed anywhere is not complete") {
+  test::TemporaryDirectory const directory("/dev/shm");
+  checkpoint::Store const store(directory.path(), 0);
+  save(store, 1, "older");
+  save(store, 2, "newer");
+  std::string const path = store.directory(2) + "/MANIFEST";
+  std::string const whole(checkpoint::as_text(checkpoint::read_file(path)));
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    put(path, whole.substr(0, i));
+    CHECK(store.latest() == 1);
+    std::string changed = whole;
+    changed[i] = static_cast<char>(changed[i] ^ 1);
+    put(path, changed);
+    CHECK(store.latest() == 1);
+    try {
+      static_cast<void>(store.read(2, "model"));
+      FAIL("it was read");
+    } catch (rlhf::Error const& error) {
+      CHECK(std::string_view(error.what()).find("MANIFEST") != std::string_view::npos);
+    }
+  }
+  put(path, whole);
+  CHECK(store.latest() == 2);
+  fs::remove(path);
+  CHECK(store.latest() == 1);
+}
+
+TEST_CASE("a manifest of another step is not believed") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 0);
+  save(store, 1, "x");
+  fs::rename(store.directory(1), store.directory(7));
+  CHECK_FALSE(store.latest());
+  CHECK_THROWS_WITH_AS(store.manifest(7), doctest::Contains("is the manifest of step 1, not of 7"),
+                       rlhf::Error);
+}
+
+TEST_CASE("steps beyond nine digits are steps") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 0);
+  save(store, 999'999'999, "x");
+  save(store, INT64_MAX, "y");
+  save(store, 0, "z");
+  CHECK(store.steps() == Steps{0, 999'999'999, INT64_MAX});
+}
+
+TEST_CASE("what cannot be deleted does not undo a commit") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 1);
+  save(store, 1, "old");
+  // The name that deleting needs is taken by something that cannot be removed from under a mount or
+  // a permission; a directory without permissions stands in, except for root, who may do anything.
+  if (::geteuid() != 0) {
+    fs::create_directory(directory / "step-000000001.partial");
+    put(directory / "step-000000001.partial/file", "");
+    fs::permissions(directory / "step-000000001.partial", fs::perms::none);
+    checkpoint::Pruned const pruned = save(store, 2, "new");
+    CHECK(pruned.problem.find("step-000000001.partial") != std::string::npos);
+    fs::permissions(directory / "step-000000001.partial", fs::perms::all);
+    CHECK(store.latest() == 2);
+  }
+}

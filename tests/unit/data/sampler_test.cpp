@@ -1,0 +1,219 @@
+#include <rlhf/core/error.hpp>
+#include <rlhf/data/mixture.hpp>
+#include <rlhf/data/sampler.hpp>
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+#define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // what is expected to throw returns values
+#include <doctest/doctest.h>
+
+namespace data = rlhf::data;
+
+namespace {
+long allocations = 0;  // of the whole program
+}  // namespace
+
+// Not inlined: g++ would see malloc without free, and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* const memory = std::malloc(size != 0 ? size : 1)) {
+    return memory;
+  }
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace {
+
+/// `0.4 0.1 1.0` for the draws of one replica, with `#id` behind each if asked for.
+template <class Sampler>
+std::string next(Sampler& sampler, int replica = 0, int replicas = 1, bool ids = false) {
+  std::vector<data::Draw> draws;
+  sampler.next(replica, replicas, draws);
+  std::string out;
+  for (data::Draw const& draw : draws) {
+    out += rlhf::text(out.empty() ? "" : " ", draw.dataset, ".", draw.index);
+    if (ids) {
+      out += rlhf::text("#", draw.id);
+    }
+  }
+  return out;
+}
+
+data::SamplerOptions sequential(std::vector<std::int64_t> sizes, std::int64_t samples) {
+  data::SamplerOptions options;
+  options.dataset_sizes = std::move(sizes);
+  options.samples_per_episode = samples;
+  options.shuffle = false;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("a mixture takes its ratios round by round and goes on inside a round") {
+  data::SamplerOptions options = sequential({4, 5, 6}, 5);
+  options.ratios = {2, 3, 4};
+  data::Sampler<> sampler(options);
+  CHECK(next(sampler) == "0.0 0.1 1.0 1.1 1.2");
+  CHECK(next(sampler) == "2.0 2.1 2.2 2.3 0.2");
+  CHECK(next(sampler) == "0.3 1.3 1.4 1.0 2.4");
+  CHECK(next(sampler) == "2.5 2.0 2.1 0.0 0.1");
+  CHECK(sampler.consumed() == 20);
+}
+
+TEST_CASE("copies of a prompt stand together, or the whole list is repeated") {
+  data::SamplerOptions options = sequential({5}, 6);
+  options.repeats = 2;
+  data::Sampler<> first(options);
+  data::Sampler<> second(options);
+  CHECK(next(first, 0, 2, true) == "0.0#0 0.0#0 0.1#1");
+  CHECK(next(second, 1, 2, true) == "0.1#1 0.2#2 0.2#2");
+  CHECK(next(first, 0, 2, true) == "0.3#0 0.3#0 0.4#1");
+  CHECK(next(second, 1, 2, true) == "0.4#1 0.0#2 0.0#2");
+  options.repeat = data::Repeat::whole_list;
+  data::Sampler<> whole(options);
+  CHECK(next(whole, 1, 2, true) == "0.0#0 0.1#1 0.2#2");
+  CHECK(next(whole, 0, 2, true) == "0.3#0 0.4#1 0.0#2");
+}
+
+TEST_CASE("the number of replicas changes nothing in the global order") {
+  data::SamplerOptions options = sequential({11}, 8);
+  options.shuffle = true;
+  data::Sampler<> alone(options);
+  std::string const all = next(alone);
+  std::string joined;
+  for (int replica = 0; replica < 11; ++replica) {
+    data::Sampler<> one(options);
+    std::string const share = next(one, replica, 11);
+    CHECK(share.empty() == (replica >= 8));
+    joined += (joined.empty() || share.empty() ? "" : " ") + share;
+  }
+  CHECK(joined == all);
+}
+
+TEST_CASE("unless seeds are shared, datasets of one size have orders of their own") {
+  data::SamplerOptions options = sequential({50, 50}, 100);
+  options.shuffle = true;
+  std::vector<data::Draw> draws;
+  for (data::Seeding const seeding : {data::Seeding::shared, data::Seeding::per_dataset}) {
+    options.seeding = seeding;
+    data::Sampler<>(options).next(0, 1, draws);
+    int same = 0;
+    for (std::size_t i = 0; i < 100; i += 2) {
+      same += draws[i].index == draws[i + 1].index ? 1 : 0;
+    }
+    CHECK((same == 50) == (seeding == data::Seeding::shared));
+  }
+}
+
+TEST_CASE("an own order policy is used, unless shuffling is off") {
+  struct Reversed {
+    struct Permutation {
+      Permutation(std::uint64_t, std::int64_t, std::int64_t size) : last(size - 1) {}
+      std::int64_t operator[](std::int64_t position) const { return last - position; }
+      std::int64_t last;
+    };
+  };
+  data::SamplerOptions options = sequential({3}, 3);
+  data::Sampler<Reversed> off(options);
+  CHECK(next(off) == "0.0 0.1 0.2");
+  options.shuffle = true;
+  data::Sampler<Reversed> on(options);
+  CHECK(next(on) == "0.2 0.1 0.0");
+  CHECK(on.state().order == "unnamed");
+}
+
+TEST_CASE("retain counts what was really drawn and has no empty episode") {
+  data::Sampler<data::TorchOrder, data::Exhausted::retain> sampler(sequential({5}, 4));
+  CHECK(next(sampler) == "0.0 0.1 0.2 0.3");
+  CHECK(next(sampler) == "0.4");
+  CHECK(sampler.consumed() == 5);
+  CHECK(next(sampler) == "0.0 0.1 0.2 0.3");
+}
+
+TEST_CASE("drop from inside what is left out stands where the next episode begins") {
+  data::SamplerOptions options = sequential({10}, 4);
+  options.consumed = 7;
+  data::Sampler<data::TorchOrder, data::Exhausted::drop> sampler(options);
+  CHECK(sampler.consumed() == 8);
+  CHECK(next(sampler) == "0.0 0.1 0.2 0.3");
+}
+
+TEST_CASE("a sampler refuses what it cannot draw, and a replica that there is not") {
+  CHECK_THROWS_WITH_AS((data::Sampler<data::TorchOrder, data::Exhausted::drop>(sequential({3}, 4))),
+                       doctest::Contains("never fills an episode of 4 prompts"), rlhf::Error);
+  data::SamplerOptions large = sequential({data::TorchOrder::largest_size + 1}, 4);
+  CHECK_NOTHROW(data::Sampler<>{large});
+  large.shuffle = true;
+  CHECK_THROWS_WITH_AS(data::Sampler<>{large},
+                       doctest::Contains("the order torch serves at most 214748364"), rlhf::Error);
+  data::Sampler<> sampler(sequential({3}, 4));
+  std::vector<data::Draw> draws;
+  CHECK_THROWS_WITH_AS(sampler.next(2, 2, draws), doctest::Contains("replica 2 is not one of 2"),
+                       rlhf::Error);
+  CHECK_THROWS_AS(sampler.next(-1, 2, draws), rlhf::Error);
+  CHECK(sampler.consumed() == 0);
+}
+
+TEST_CASE("restore goes where the state was taken and refuses another run's") {
+  data::SamplerOptions options = sequential({5, 9}, 6);
+  options.shuffle = true;
+  options.fingerprints = {11, 12};
+  data::Sampler<> straight(options);
+  static_cast<void>(next(straight));
+  data::SamplerState const saved = straight.state();
+  data::Sampler<> resumed(options);
+  resumed.restore(saved);
+  CHECK(resumed.state() == saved);
+  CHECK(next(resumed) == next(straight));
+
+  options.dataset_sizes[1] = 10;
+  data::Sampler<> other(options);
+  CHECK_THROWS_WITH_AS(other.restore(saved),
+                       doctest::Contains("the size of dataset 1 was 9, is 10"), rlhf::Error);
+  CHECK(other.consumed() == 0);
+  other.restore(saved, data::AcceptedChanges{.dataset_sizes = true});
+  CHECK(other.consumed() == 6);
+
+  data::SamplerState odd = saved;
+  odd.consumed = -6;
+  CHECK_THROWS_WITH_AS(resumed.restore(odd), doctest::Contains("stands at -6"), rlhf::Error);
+}
+
+TEST_CASE("a policy makes its sampler") {
+  using Policy = data::Mixture<data::Ratios<2, 1>, data::SequentialOrder>;
+  data::SamplerOptions options = sequential({5, 9}, 6);
+  auto sampler = data::make_sampler<Policy>(options);
+  CHECK(next(sampler) == "0.0 0.1 1.0 0.2 0.3 1.1");
+  options.ratios = {1, 2};
+  CHECK_THROWS_WITH_AS(data::make_sampler<Policy>(options),
+                       doctest::Contains("differ from those of the data policy"), rlhf::Error);
+  auto at_run_time = data::make_sampler<data::RuntimeMixture<>>(options);
+  CHECK(next(at_run_time) == "0.0 1.0 1.1 0.1 1.2 1.3");
+  options.dataset_sizes = {5};
+  CHECK_THROWS_WITH_AS(data::make_sampler<Policy>(options),
+                       doctest::Contains("mixes 2 datasets, the options name 1"), rlhf::Error);
+}
+
+TEST_CASE("an episode allocates nothing but the permutation of a new epoch") {
+  data::SamplerOptions options = sequential({40, 60}, 20);
+  options.repeats = 2;
+  options.shuffle = true;
+  data::Sampler<> sampler(options);
+  std::vector<data::Draw> draws;
+  sampler.next(0, 1, draws);
+  long const before = allocations;
+  for (int episode = 1; episode < 24; ++episode) {  // 5 prompts of each dataset an episode
+    sampler.next(0, 1, draws);
+  }
+  CHECK(allocations - before == 2 + 1);  // epochs 1 and 2 of the first dataset, 1 of the second
+}

@@ -1,0 +1,235 @@
+#include <rlhf/comm/local_world.hpp>
+#include <rlhf/plan/build.hpp>
+#include <rlhf/sync/agree.hpp>
+#include <rlhf/sync/describe.hpp>
+#include <rlhf/sync/policies.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "property/cases.hpp"
+#include "property/sync_model.hpp"
+#include "ranks/world.hpp"
+
+using cases::Case;
+using cases::Model;
+using cases::Side;
+using rlhf::Errc;
+using rlhf::Error;
+using rlhf::Layout;
+using rlhf::Mesh;
+using rlhf::comm::Local;
+namespace plan = rlhf::plan;
+
+namespace {
+
+namespace sync = rlhf::sync;  // here, because <unistd.h> has a function of that name
+
+/// A model of one parameter list that a test writes.
+struct Listed {
+  using SyncPolicy = sync::None;
+  Mesh where = Mesh::range(0, 2);
+  Layout how{.tensor = 2};
+  std::vector<std::string> names;
+  rlhf::Shape local{4, 3};
+  rlhf::Shard rule = rlhf::shard::rows();
+  std::vector<float> memory = std::vector<float>(64);
+
+  [[nodiscard]] Mesh const& mesh() const noexcept { return where; }
+  [[nodiscard]] Layout layout() const noexcept { return how; }
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    for (std::string const& name : names) {
+      visit(name, rlhf::view(memory.data(), local), rule);
+    }
+  }
+};
+
+Error refusal(Listed model, int world_rank) {
+  try {
+    static_cast<void>(sync::local_parameters(model, world_rank));
+  } catch (Error const& error) {
+    return error;
+  }
+  return {Errc::io, "nothing was thrown"};
+}
+
+bool says(std::string const& text, std::string const& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// A plan of several parameters for agree.
+plan::Plan some_plan() {
+  cases::Dice dice(5);
+  Case pair;
+  pair.source = Layout{.tensor = 2};
+  pair.destination = Layout{.tensor = 2};
+  cases::place(pair, dice, cases::Placement::disjoint);
+  for (int p = 0; p < 5; ++p) {
+    cases::Parameter next;
+    next.name = "layers." + std::to_string(p);
+    next.global = {4, 4};
+    pair.parameters.push_back(next);
+  }
+  return plan::build(cases::describe(pair, Side::source), cases::describe(pair, Side::destination),
+                     plan::Options{});
+}
+
+/// What each of three ranks reports when one of them changes its plan.
+ranks::WorldEnd disagreement(int odd, std::function<void(plan::Plan&)> const& change) {
+  return ranks::run_world(3, [&](Local& world) {
+    plan::Plan mine = some_plan();
+    if (world.rank() == odd) {
+      change(mine);
+    }
+    sync::agree(world, mine);
+    world.barrier();
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a rank's parameters are what its model lists, in its order, as its layout cuts them") {
+  Listed model;
+  model.names = {"b", "a"};
+  sync::LocalParameters const local = sync::local_parameters(model, 1);
+  CHECK(local.description.world_rank == 1);
+  CHECK(local.views.size() == 2);
+  CHECK(local.views[0].data == model.memory.data());
+  CHECK(local.description.parameters[0].name == "b");
+  CHECK(local.description.parameters[0].holding.global == rlhf::Shape{8, 3});
+  CHECK(local.description.parameters[0].holding.boxes.at(0).box == rlhf::Box{{4, 0}, {4, 3}});
+}
+
+TEST_CASE("names must be there and differ, views must fit their shards") {
+  Listed model;
+  model.names = {"a", "b", "a"};
+  Error const twice = refusal(model, 1);
+  CHECK(twice.code() == Errc::invalid_argument);
+  CHECK(twice.rank() == 1);
+  CHECK(says(twice.what(), "parameter a is listed twice"));
+  model.names = {"a", ""};
+  CHECK(says(refusal(model, 0).what(), "name"));
+  model.names = {"fine", "layers.3.weight"};
+  model.rule = rlhf::shard::rows().of({9, 3});
+  Error const unfit = refusal(model, 1);
+  CHECK(unfit.code() == Errc::invalid_argument);
+  CHECK(unfit.rank() == 1);
+  CHECK(says(unfit.what(), "parameter fine on rank 1"));
+  CHECK(says(unfit.what(), "do not divide"));
+}
+
+TEST_CASE("every rank gets what each rank of the mesh holds") {
+  int compared = 0;
+  for (std::uint64_t seed = 0; seed < 25; ++seed) {
+    Case const pair = cases::random_case(seed, 4, false);
+    std::vector<plan::Description> got(static_cast<std::size_t>(pair.world));
+    ranks::WorldEnd const end = ranks::run_world(pair.world, [&](Local& world) {
+      Model<sync::None> model(pair, Side::source, world.rank());
+      plan::RankDescription mine;
+      if (model.mesh().rank_of(world.rank()) >= 0) {
+        mine = sync::local_parameters(model, world.rank()).description;
+      }
+      got[static_cast<std::size_t>(world.rank())] =
+          sync::gather_description(world, model.mesh(), model.layout(), mine);
+    });
+    CHECK_FALSE(end.world.failed);
+    plan::Description const want = cases::describe(pair, Side::source);
+    for (plan::Description const& one : got) {
+      CHECK(one == want);
+      ++compared;
+    }
+  }
+  CHECK(compared > 50);
+}
+
+TEST_CASE("bytes that are no description are an error, never a crash") {
+  Case const pair = cases::random_case(3, 4, false);
+  std::vector<std::byte> bytes;
+  plan::RankDescription const original = cases::describe(pair, Side::source).ranks[0];
+  sync::detail::write(bytes, original);
+  CHECK(sync::detail::read(bytes) == original);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    try {
+      static_cast<void>(sync::detail::read(std::span<std::byte const>(bytes).first(size)));
+      CHECK_MESSAGE(false, "a truncated description was read");
+    } catch (Error const& error) {
+      CHECK(error.code() == Errc::corrupted);
+    }
+  }
+  cases::Dice dice(1);
+  int refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<std::byte> changed = bytes;
+    for (int i = dice.between(1, 4); i > 0; --i) {
+      changed[static_cast<std::size_t>(dice.between(0, static_cast<int>(bytes.size()) - 1))] =
+          static_cast<std::byte>(dice.word());
+    }
+    try {
+      static_cast<void>(sync::detail::read(changed));
+    } catch (Error const&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > 100);
+}
+
+TEST_CASE("equal plans agree") {
+  CHECK_FALSE(disagreement(-1, [](plan::Plan&) {}).world.failed);
+}
+
+TEST_CASE("a rank with another parameter is named by all, with the parameter") {
+  struct Change {
+    char const* says;
+    void (*make)(plan::Plan&);
+  };
+  Change const changes[] = {
+      {"number 3", [](plan::Plan& p) { p.parameters[3].name = "layers.33"; }},
+      {"number 1", [](plan::Plan& p) { p.parameters[1].dtype = rlhf::DType::bf16; }},
+      {"number 0", [](plan::Plan& p) { p.parameters[0].global = {16}; }},
+      {"number 2",
+       [](plan::Plan& p) {
+         p.parameters[4].name = "later";
+         p.parameters[2].name = "earlier";
+       }},
+      {"routes or buckets", [](plan::Plan& p) { p.buckets[0].wave += 1; }},
+      {"routes or buckets", [](plan::Plan& p) { p.flows[0].source = 1; }},
+  };
+  for (Change const& change : changes) {
+    CAPTURE(std::string(change.says));
+    ranks::WorldEnd const end = disagreement(2, change.make);
+    CHECK(end.world.code == Errc::rank_mismatch);
+    for (ranks::Outcome const& outcome : end.of) {
+      CHECK(outcome.library_error);
+      CHECK(outcome.rank == 2);
+      CHECK_MESSAGE(outcome.says("[2] made another plan than rank 0"), outcome.text);
+      CHECK_MESSAGE(outcome.says(change.says), outcome.text);
+    }
+  }
+  // Each rank prints its own name of the parameter.
+  ranks::WorldEnd const end =
+      disagreement(1, [](plan::Plan& p) { p.parameters[3].name = "layers.33"; });
+  CHECK(end.of[1].says("layers.33 f32 (4, 4)"));
+  CHECK(end.of[0].says("layers.3 f32 (4, 4)"));
+}
+
+TEST_CASE("a rank with fewer parameters, or more, is named, too") {
+  ranks::WorldEnd const fewer = disagreement(1, [](plan::Plan& p) { p.parameters.pop_back(); });
+  for (ranks::Outcome const& outcome : fewer.of) {
+    CHECK(outcome.rank == 1);
+    CHECK(outcome.says("made another plan"));
+  }
+  CHECK(fewer.of[0].says("number 4"));
+  CHECK(fewer.of[1].says("plans 4 parameters, others more"));
+  ranks::WorldEnd const more = disagreement(2, [](plan::Plan& p) {
+    p.parameters.push_back({"extra", rlhf::DType::u8, {1}});
+  });
+  CHECK(more.of[2].says("extra"));
+  CHECK(more.of[0].says("plans 5 parameters"));
+}
