@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "allocations.hpp"
+#include "support/allocations.hpp"
 
 namespace {
 

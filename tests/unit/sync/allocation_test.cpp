@@ -4,10 +4,7 @@
 #include <rlhf/sync/policies.hpp>
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 #include <utility>
 
 #include <doctest/doctest.h>
@@ -15,29 +12,7 @@
 #include "property/cases.hpp"
 #include "property/sync_model.hpp"
 #include "ranks/world.hpp"
-
-namespace {
-thread_local long allocations = 0;
-}  // namespace
-
-// Not inlined: g++ would take the call of free for a mismatch.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* const memory = std::malloc(size != 0 ? size : 1)) {
-    return memory;
-  }
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
-  ++allocations;
-  return std::malloc(size != 0 ? size : 1);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
+#include "support/allocations.hpp"
 
 using cases::Case;
 using cases::Model;
@@ -53,8 +28,8 @@ namespace sync = rlhf::sync;  // here, because <unistd.h> has a function of that
 
 /// Allocations of all ranks in steady syncs of a case, waiting ones included.
 template <class Policy>
-long allocations_of(Case const& pair, std::atomic<int>& wrong) {
-  std::atomic<long> total{0};
+std::int64_t allocations_of(Case const& pair, std::atomic<int>& wrong) {
+  std::atomic<std::int64_t> total{0};
   ranks::WorldEnd const end = ranks::run_world(pair.world, [&](Local& local) {
     int const rank = local.rank();
     rlhf::comm::Recording<Local> world(std::move(local));
@@ -68,9 +43,9 @@ long allocations_of(Case const& pair, std::atomic<int>& wrong) {
       if (rank == version % pair.world) {
         ranks::Meeting::sleep_ms(3);  // so that the others wait
       }
-      long const before = allocations;
+      std::int64_t const before = allocations();
       link.sync(Version{version});
-      total += allocations - before;
+      total += allocations() - before;
       wrong += destination.wrong(version);
     }
   });
@@ -79,13 +54,6 @@ long allocations_of(Case const& pair, std::atomic<int>& wrong) {
 }
 
 }  // namespace
-
-TEST_CASE("the counter counts") {
-  long const before = allocations;
-  void* const memory = operator new(10);  // called, not part of a new expression: never left out
-  CHECK(allocations == before + 1);
-  operator delete(memory);
-}
 
 TEST_CASE("a steady sync allocates nothing, on any rank, by any route") {
   std::atomic<int> wrong{0};
