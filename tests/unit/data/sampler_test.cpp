@@ -196,5 +196,7 @@ TEST_CASE("an episode allocates nothing but the permutation of a new epoch") {
   for (int episode = 1; episode < 24; ++episode) {  // 5 prompts of each dataset an episode
     sampler.next(0, 1, draws);
   }
-  CHECK(allocations() - before == (allocations_are_counted() ? 2 + 1 : 0));  // epochs 1 and 2 of the first dataset, 1 of the second
+  CHECK(allocations() - before ==
+        (allocations_are_counted() ? 2 + 1
+                                   : 0));  // epochs 1 and 2 of the first dataset, 1 of the second
 }
