@@ -162,12 +162,13 @@ TEST_CASE("peers and roots are part of the fingerprint") {
   std::vector<std::uint64_t> sequences(3);
   comm::run_local(3, [&](Local local) {
     Recorded world(std::move(local));
-    int value = 0;
+    int const value = 0;
+    int received = 0;
     int const next = (world.rank() + 1) % 3;
     int const previous = (world.rank() + 2) % 3;
     world.group_start();
     world.send(&value, 1, DType::i32, next);
-    world.recv(&value, 1, DType::i32, previous);
+    world.recv(&received, 1, DType::i32, previous);
     world.group_end();
     sequences[static_cast<std::size_t>(world.rank())] = world.record().sequence;
   });
