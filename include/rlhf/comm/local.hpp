@@ -30,35 +30,37 @@ namespace rlhf::inline v0::comm {
 ///
 /// Make worlds with `LocalWorld`, or run a function on every rank with `run_local`.
 /// Thread safety: one caller per object; different ranks are different objects.
-class Local {
+///
+/// Use it as `Local`. It is a template so that its vectors cost nothing where nobody uses it.
+template <class Late = void>
+class BasicLocal {
  public:
   /// Host memory has no streams: calls are complete on return.
   struct Stream {};
 
-  Local() noexcept = default;
-  Local(Local&& other) noexcept
+  BasicLocal() noexcept = default;
+  BasicLocal(BasicLocal&& other) noexcept
       : queue_(std::move(other.queue_)),
         group_(std::exchange(other.group_, nullptr)),
         timeout_(other.timeout_),
         calls_(other.calls_),
         rank_(other.rank_),
         depth_(std::exchange(other.depth_, 0)) {}
-  Local& operator=(Local&& other) noexcept {
-    Local moved(std::move(other));
+  BasicLocal& operator=(BasicLocal&& other) noexcept {
+    BasicLocal moved(std::move(other));
     swap(moved);
     return *this;
   }
-  Local(Local const&) = delete;
-  Local& operator=(Local const&) = delete;
-  ~Local() {
+  BasicLocal(BasicLocal const&) = delete;
+  BasicLocal& operator=(BasicLocal const&) = delete;
+  ~BasicLocal() {
     if (group_ != nullptr) {
-      detail::LocalWorldState::release(group_->world, group_);
+      detail::LocalWorldState<Late>::release(group_->world, group_);
     }
   }
 
   [[nodiscard]] int rank() const noexcept { return rank_; }
   [[nodiscard]] int size() const noexcept { return group_ == nullptr ? 0 : group_->size(); }
-  template <class = void>
   [[nodiscard]] int world_rank(int rank) const {
     expect_member(rank, "a member");
     return group_->world_ranks.at(static_cast<std::size_t>(rank));
@@ -66,7 +68,6 @@ class Local {
   [[nodiscard]] Milliseconds timeout() const noexcept { return timeout_; }
   void set_timeout(Milliseconds timeout) noexcept { timeout_ = timeout; }
 
-  template <class = void>
   void broadcast(void* data, std::int64_t count, DType dtype, int root, Stream = {}) {
     expect_member(root, "the root of a broadcast");
     auto const& peers = enter({.operation = detail::Operation::broadcast,
@@ -81,7 +82,6 @@ class Local {
     leave();
   }
 
-  template <class = void>
   void all_reduce(void const* in, void* out, std::int64_t count, DType dtype, Reduce op,
                   Stream = {}) {
     auto const& peers = enter({.operation = detail::Operation::all_reduce,
@@ -96,7 +96,6 @@ class Local {
     leave();
   }
 
-  template <class = void>
   void all_gather(void const* in, void* out, std::int64_t count, DType dtype, Stream = {}) {
     auto const& peers = enter({.operation = detail::Operation::all_gather,
                                .dtype = dtype,
@@ -111,7 +110,6 @@ class Local {
     leave();
   }
 
-  template <class = void>
   void reduce_scatter(void const* in, void* out, std::int64_t count, DType dtype, Reduce op,
                       Stream = {}) {
     auto const& peers = enter({.operation = detail::Operation::reduce_scatter,
@@ -127,7 +125,6 @@ class Local {
     leave();
   }
 
-  template <class = void>
   void all_to_all(void const* in, void* out, std::int64_t count, DType dtype, Stream = {}) {
     expects(in != out || count == 0, "all_to_all cannot work in place");
     auto const& peers = enter({.operation = detail::Operation::all_to_all,
@@ -144,30 +141,23 @@ class Local {
     leave();
   }
 
-  template <class = void>
-  void barrier(Stream = {}) {
-    enter({.operation = detail::Operation::barrier});
-  }
+  void barrier(Stream = {}) { enter({.operation = detail::Operation::barrier}); }
 
-  template <class = void>
   void send(void const* data, std::int64_t count, DType dtype, int peer, Stream = {}) {
     expect_member(peer, "the receiver of a send");
     enqueue({const_cast<void*>(data), count, dtype, peer, Direction::send, {}});
   }
-  template <class = void>
   void recv(void* data, std::int64_t count, DType dtype, int peer, Stream = {}) {
     expect_member(peer, "the sender of a recv");
     enqueue({data, count, dtype, peer, Direction::recv, {}});
   }
   void group_start() noexcept { ++depth_; }
-  template <class = void>
   void group_end(Stream = {}) {
     expects(depth_ > 0, "group_end needs a group_start before it");
     if (--depth_ == 0) {
       exchange();
     }
   }
-  template <class = void>
   void group_cancel() noexcept {
     depth_ = 0;
     queue_.clear();
@@ -175,8 +165,7 @@ class Local {
 
   /// Collective. Members of one color form a group ordered by (key, rank); `no_color` gets an empty
   /// communicator. The timeout is inherited.
-  template <class = void>
-  [[nodiscard]] Local split(int color, int key) {
+  [[nodiscard]] BasicLocal split(int color, int key) {
     auto const& peers = enter({.operation = detail::Operation::split, .root = color, .key = key});
     std::vector<int> members;  // of my color, by (key, rank)
     for (int r = 0; color != no_color && r < size(); ++r) {
@@ -201,7 +190,7 @@ class Local {
       for (int const member : members) {
         world_ranks.push_back(world_rank(member));
       }
-      detail::LocalGroup* const made = group_->world->make_group(std::move(world_ranks));
+      Group* const made = group_->world->make_group(std::move(world_ranks));
       detail::Hold const hold(group_->monitor);
       group_->splits.resize(group_->world_ranks.size());
       for (int const member : members) {
@@ -221,7 +210,6 @@ class Local {
   }
 
   /// Makes every pending and later call of every rank of the world fail with `aborted`.
-  template <class = void>
   void abort(std::string_view reason) noexcept {
     if (group_ != nullptr) {
       fail_world(Errc::aborted, world_rank(rank_), text(group_->name(rank_), " aborted: ", reason));
@@ -232,6 +220,12 @@ class Local {
   template <class>
   friend class LocalWorld;
 
+  using Group = detail::LocalGroup<Late>;
+  using Call = detail::Call<Late>;
+  using Failure = detail::Failure<Late>;
+  using Mailbox = detail::Mailbox<Late>;
+  using Post = detail::Post<Late>;
+
   enum class Direction : std::uint8_t { send, recv };
   struct Transfer {
     void* data;
@@ -239,16 +233,15 @@ class Local {
     DType dtype;
     int peer;
     Direction direction;
-    detail::Post post;
+    Post post;
     bool done = false;
   };
 
-  Local(detail::LocalGroup* group, int rank, Milliseconds timeout) noexcept
+  BasicLocal(Group* group, int rank, Milliseconds timeout) noexcept
       : group_(group),
         timeout_(timeout),
         rank_(rank) {}
 
-  template <class = void>
   void enqueue(Transfer const& transfer) {
     if (transfer.count < 0) {
       fail(Errc::invalid_argument,
@@ -260,7 +253,7 @@ class Local {
     }
   }
 
-  void swap(Local& other) noexcept {
+  void swap(BasicLocal& other) noexcept {
     std::swap(queue_, other.queue_);
     std::swap(group_, other.group_);
     std::swap(timeout_, other.timeout_);
@@ -269,7 +262,6 @@ class Local {
     std::swap(depth_, other.depth_);
   }
 
-  template <class = void>
   void expect_member(int rank, char const* role) const {
     expects(group_ != nullptr, "this communicator is empty: the rank was split off with no_color");
     if (rank < 0 || rank >= size()) {
@@ -284,24 +276,21 @@ class Local {
   }
 
   /// Pointers of all ranks, kept in members so that steady calls allocate nothing.
-  template <class = void>
-  std::vector<void const*> const& inputs(std::vector<detail::Call> const& peers) {
+  std::vector<void const*> const& inputs(std::vector<Call> const& peers) {
     inputs_.clear();
-    for (detail::Call const& call : peers) {
+    for (Call const& call : peers) {
       inputs_.push_back(call.in);
     }
     return inputs_;
   }
-  template <class = void>
-  std::vector<void*> const& outputs(std::vector<detail::Call> const& peers) {
+  std::vector<void*> const& outputs(std::vector<Call> const& peers) {
     outputs_.clear();
-    for (detail::Call const& call : peers) {
+    for (Call const& call : peers) {
       outputs_.push_back(call.out);
     }
     return outputs_;
   }
 
-  template <class = void>
   void fail_world(Errc code, int rank, std::string message) noexcept {
     try {
       group_->world->fail(code, rank, std::move(message));
@@ -310,7 +299,6 @@ class Local {
   }
 
   /// Records a failure for everybody, then throws it here.
-  template <class = void>
   [[noreturn]] void fail_with(Errc code, int rank, std::string const& message) {
     fail_world(code, rank, message);
     throw Error(code, message, rank);
@@ -325,8 +313,8 @@ class Local {
   /// What ends a wait: another's failure, a member that left, the deadline. Caller holds the lock.
   /// Returns a failure to throw, or one that is not set.
   template <class CallOrTransfer, class Missing>
-  [[nodiscard]] detail::Failure wait_once(Deadline const& deadline, CallOrTransfer const& what,
-                                          Missing&& missing) {
+  [[nodiscard]] Failure wait_once(Deadline const& deadline, CallOrTransfer const& what,
+                                  Missing&& missing) {
     if (group_->failure != nullptr) {
       return consequence(what);
     }
@@ -344,7 +332,7 @@ class Local {
     int first = -1;
     for (int r = 0; r < size(); ++r) {
       if (missing(r)) {
-        detail::Call const& last = group_->calls[static_cast<std::size_t>(r)];
+        Call const& last = group_->calls[static_cast<std::size_t>(r)];
         who += text(first < 0 ? "" : ", ", group_->name(r), " (last collective: ", describe(last),
                     " #", last.number, ")");
         first = first < 0 ? r : first;
@@ -358,21 +346,20 @@ class Local {
   }
 
   template <class CallOrTransfer>
-  [[nodiscard]] detail::Failure consequence(CallOrTransfer const& what) const {
-    detail::Failure const& root = *group_->failure;
+  [[nodiscard]] Failure consequence(CallOrTransfer const& what) const {
+    Failure const& root = *group_->failure;
     return {true, Errc::aborted, root.rank, text(me_in(what), ": stopped because ", root.message)};
   }
 
   /// Waits until every member made this call; returns what each of them passed.
-  template <class = void>
-  std::vector<detail::Call> const& enter(detail::Call call) {
+  std::vector<Call> const& enter(Call call) {
     expects(group_ != nullptr, "this communicator is empty: the rank was split off with no_color");
     expects(depth_ == 0, "a collective cannot be called between group_start and group_end");
     if (call.count < 0) {
       fail(Errc::invalid_argument, text("the count of ", describe(call), " must not be negative"));
     }
     call.number = ++calls_;
-    detail::Failure failure;
+    Failure failure;
     {
       detail::Hold const hold(group_->monitor);
       if (group_->failure != nullptr) {
@@ -408,9 +395,8 @@ class Local {
 
   /// Whether all members made the same call; if not, the first that made another than most is at
   /// fault. Caller holds the lock and is the last to arrive.
-  template <class = void>
-  [[nodiscard]] detail::Failure compare_calls() const {
-    auto const call_of = [&](int r) -> detail::Call const& {
+  [[nodiscard]] Failure compare_calls() const {
+    auto const call_of = [&](int r) -> Call const& {
       return group_->calls[static_cast<std::size_t>(r)];
     };
     auto const first_unlike = [&](int usual) {
@@ -445,7 +431,6 @@ class Local {
 
   /// Waits until every member is done with the others' buffers. Certain to happen: whoever entered
   /// only copies memory until it leaves.
-  template <class = void>
   void leave() noexcept {
     detail::Hold const hold(group_->monitor);
     std::uint64_t const round = group_->departures;
@@ -461,9 +446,8 @@ class Local {
   }
 
   /// Makes all queued sends and receives, together.
-  template <class = void>
   void exchange() {
-    detail::Failure failure;
+    Failure failure;
     {
       detail::Hold const hold(group_->monitor);
       failure = post_and_receive();
@@ -476,8 +460,7 @@ class Local {
   }
 
   /// Caller holds the lock.
-  template <class = void>
-  [[nodiscard]] detail::Failure post_and_receive() {
+  [[nodiscard]] Failure post_and_receive() {
     for (Transfer& transfer : queue_) {
       if (transfer.direction == Direction::send) {
         transfer.post = {transfer.data, transfer.count, transfer.dtype, transfer.peer};
@@ -487,7 +470,7 @@ class Local {
     group_->monitor.notify_all();
     Deadline const deadline = Deadline::after(timeout_);
     for (;;) {
-      detail::Failure failure;
+      Failure failure;
       if (receive_ready(failure) && !failure.set) {
         continue;  // time passed while copying: look again before waiting
       }
@@ -506,19 +489,18 @@ class Local {
   }
 
   /// Takes every message that has arrived for an open receive. True when one was taken.
-  template <class = void>
-  bool receive_ready(detail::Failure& failure) {
+  bool receive_ready(Failure& failure) {
     bool taken = false;
     for (std::size_t i = 0; i < queue_.size(); ++i) {
       Transfer& want = queue_[i];
       if (want.direction != Direction::recv || want.done || earlier_open_recv(i)) {
         continue;
       }
-      detail::Mailbox& mailbox = group_->mailbox(want.peer, rank_);
+      Mailbox& mailbox = group_->mailbox(want.peer, rank_);
       if (mailbox.empty() || group_->failure != nullptr) {
         continue;
       }
-      detail::Post& post = *mailbox.front();
+      Post& post = *mailbox.front();
       if (post.count != want.count || post.dtype != want.dtype) {
         failure = {
             true, Errc::rank_mismatch, world_rank(want.peer),
@@ -527,11 +509,11 @@ class Local {
         return taken;
       }
       mailbox.pop();
-      post.state = detail::Post::State::copying;
+      post.state = Post::State::copying;
       group_->monitor.unlock();
       copy(want.data, post.data, want.count * size_of(want.dtype));
       group_->monitor.lock();
-      post.state = detail::Post::State::done;
+      post.state = Post::State::done;
       want.done = true;
       taken = true;
       group_->monitor.notify_all();
@@ -539,7 +521,6 @@ class Local {
     return taken;
   }
 
-  template <class = void>
   [[nodiscard]] bool earlier_open_recv(std::size_t index) const noexcept {
     for (std::size_t i = 0; i < index; ++i) {
       if (queue_[i].direction == Direction::recv && !queue_[i].done &&
@@ -552,9 +533,8 @@ class Local {
 
   [[nodiscard]] static bool is_open(Transfer const& transfer) noexcept {
     return transfer.direction == Direction::recv ? !transfer.done
-                                                 : transfer.post.state != detail::Post::State::done;
+                                                 : transfer.post.state != Post::State::done;
   }
-  template <class = void>
   [[nodiscard]] Transfer const* first_open() const noexcept {
     for (Transfer const& transfer : queue_) {
       if (is_open(transfer)) {
@@ -563,7 +543,6 @@ class Local {
     }
     return nullptr;
   }
-  template <class = void>
   [[nodiscard]] bool waits_for(int peer) const noexcept {
     for (Transfer const& transfer : queue_) {
       if (transfer.peer == peer && is_open(transfer)) {
@@ -572,30 +551,25 @@ class Local {
     }
     return false;
   }
-  template <class = void>
   [[nodiscard]] static std::string describe(Transfer const& transfer) {
     return text(transfer.direction == Direction::send ? "send(" : "recv(", transfer.count, " x ",
                 rlhf::to_string(transfer.dtype),
                 transfer.direction == Direction::send ? ", to rank " : ", from rank ",
                 transfer.peer, ")");
   }
-  template <class = void>
-  [[nodiscard]] static std::string describe(detail::Call const& call) {
-    return detail::describe(call);
-  }
+  [[nodiscard]] static std::string describe(Call const& call) { return detail::describe(call); }
 
   /// Takes back what nobody read, and waits for whoever is reading. Caller holds the lock.
-  template <class = void>
   void withdraw() noexcept {
     for (Transfer& transfer : queue_) {
       if (transfer.direction != Direction::send) {
         continue;
       }
-      while (transfer.post.state == detail::Post::State::copying) {
+      while (transfer.post.state == Post::State::copying) {
         group_->monitor.wait();
       }
-      if (transfer.post.state == detail::Post::State::waiting) {
-        detail::Mailbox& mailbox = group_->mailbox(rank_, transfer.peer);
+      if (transfer.post.state == Post::State::waiting) {
+        Mailbox& mailbox = group_->mailbox(rank_, transfer.peer);
         mailbox.withdraw(&transfer.post);
       }
     }
@@ -604,11 +578,13 @@ class Local {
   std::vector<Transfer> queue_;
   std::vector<void const*> inputs_;
   std::vector<void*> outputs_;
-  detail::LocalGroup* group_ = nullptr;
+  Group* group_ = nullptr;
   Milliseconds timeout_{30'000};
   std::uint64_t calls_ = 0;
   int rank_ = 0;
   int depth_ = 0;
 };
+
+using Local = BasicLocal<>;
 
 }  // namespace rlhf::inline v0::comm

@@ -22,12 +22,12 @@ struct LocalOptions {
 /// `communicator(r)` may be taken once a rank; call `leave(r)` when rank r's thread ends and
 /// `fail(r, why)` when it ends badly, so that nobody waits for it. `run_local` does all of that.
 /// Thread safety: all members may be called from any thread.
-template <class = void>
+template <class Late = void>
 class LocalWorld {
  public:
   explicit LocalWorld(int ranks, LocalOptions options = {}) : options_(options), ranks_(ranks) {
     expects(ranks > 0, "a world needs at least one rank");
-    world_ = new detail::LocalWorldState(ranks);  // NOLINT: counted by references
+    world_ = new detail::LocalWorldState<Late>(ranks);  // NOLINT: counted by references
     world_->references = 1;
     std::vector<int> members(static_cast<std::size_t>(ranks));
     for (int r = 0; r < ranks; ++r) {
@@ -43,16 +43,16 @@ class LocalWorld {
   ~LocalWorld() {
     for (std::uint8_t const taken : taken_) {
       if (taken == 0) {
-        detail::LocalWorldState::release(world_, group_);
+        detail::LocalWorldState<Late>::release(world_, group_);
       }
     }
-    detail::LocalWorldState::release(world_, nullptr);
+    detail::LocalWorldState<Late>::release(world_, nullptr);
   }
 
   [[nodiscard]] int size() const noexcept { return ranks_; }
 
   /// The communicator of one rank; once a rank.
-  [[nodiscard]] Local communicator(int rank) {
+  [[nodiscard]] BasicLocal<Late> communicator(int rank) {
     expects(rank >= 0 && rank < ranks_, "a rank must be below the size of its world");
     detail::Hold const hold(world_->monitor);
     std::uint8_t& taken = taken_[static_cast<std::size_t>(rank)];
@@ -74,8 +74,8 @@ class LocalWorld {
   }
 
  private:
-  detail::LocalWorldState* world_ = nullptr;
-  detail::LocalGroup* group_ = nullptr;
+  detail::LocalWorldState<Late>* world_ = nullptr;
+  detail::LocalGroup<Late>* group_ = nullptr;
   std::vector<std::uint8_t> taken_;
   LocalOptions options_;
   int ranks_;

@@ -34,7 +34,11 @@ enum class Operation : std::uint8_t {
   return names[static_cast<std::size_t>(operation)];
 }
 
+// Everything that holds a vector is a template, and its elements too: a file that makes no world
+// instantiates none of it. `Late` is void.
+
 /// What one rank said when it entered a collective.
+template <class Late>
 struct Call {
   Operation operation = Operation::none;
   DType dtype = DType::u8;
@@ -52,8 +56,8 @@ struct Call {
   }
 };
 
-template <class = void>
-[[nodiscard]] std::string describe(Call const& call) {
+template <class Late>
+[[nodiscard]] std::string describe(Call<Late> const& call) {
   if (call.operation == Operation::barrier || call.operation == Operation::split ||
       call.operation == Operation::none) {
     return std::string(to_string(call.operation));
@@ -70,6 +74,7 @@ template <class = void>
 }
 
 /// The first failure of a world. Once set it never changes.
+template <class Late>
 struct Failure {
   bool set = false;
   Errc code = Errc::aborted;
@@ -78,6 +83,7 @@ struct Failure {
 };
 
 /// A message that waits for its receiver. Lives on the sender's side until it is taken.
+template <class Late>
 struct Post {
   enum class State : std::uint8_t { waiting, copying, done };
   void const* data = nullptr;
@@ -88,13 +94,13 @@ struct Post {
 };
 
 /// Messages from one rank to another, oldest first.
+template <class Late>
 struct Mailbox {
-  std::vector<Post*> posts;
+  std::vector<Post<Late>*> posts;
   std::size_t head = 0;
 
   [[nodiscard]] bool empty() const noexcept { return head == posts.size(); }
-  [[nodiscard]] Post* front() const noexcept { return posts[head]; }
-  template <class = void>
+  [[nodiscard]] Post<Late>* front() const noexcept { return posts[head]; }
   void pop() noexcept {
     if (++head == posts.size()) {
       posts.clear();
@@ -102,10 +108,9 @@ struct Mailbox {
     }
   }
   /// Takes back a post that nobody took.
-  template <class = void>
-  void withdraw(Post const* post) noexcept {
+  void withdraw(Post<Late> const* post) noexcept {
     std::size_t kept = 0;
-    for (Post* const other : posts) {
+    for (Post<Late>* const other : posts) {
       if (other != post) {
         posts[kept++] = other;
       }
@@ -115,39 +120,39 @@ struct Mailbox {
   }
 };
 
+template <class Late>
 struct LocalWorldState;
 
 /// Ranks that call collectives together. Everything below `monitor` is guarded by it.
+template <class Late>
 struct LocalGroup {
-  template <class = void>
-  LocalGroup(LocalWorldState* world_state, std::vector<int> members)
+  LocalGroup(LocalWorldState<Late>* world_state, std::vector<int> members)
       : world(world_state),
         world_ranks(std::move(members)),
         calls(world_ranks.size()),
         left(world_ranks.size(), 0),
         mailboxes(world_ranks.size() * world_ranks.size()) {}
 
-  LocalWorldState* world;
+  LocalWorldState<Late>* world;
   std::vector<int> world_ranks;
   int references = 0;  // guarded by the world's monitor
 
   Monitor monitor;
-  Failure const* failure = nullptr;
-  std::vector<Call> calls;          // the last call of each member
-  std::vector<std::uint8_t> left;   // members whose function has returned
-  std::vector<Mailbox> mailboxes;   // from * size + to
-  std::vector<LocalGroup*> splits;  // result of the split under way, one a member
+  Failure<Late> const* failure = nullptr;
+  std::vector<Call<Late>> calls;         // the last call of each member
+  std::vector<std::uint8_t> left;        // members whose function has returned
+  std::vector<Mailbox<Late>> mailboxes;  // from * size + to
+  std::vector<LocalGroup*> splits;       // result of the split under way, one a member
   int arrived = 0;
   int departed = 0;
   std::uint64_t arrivals = 0;
   std::uint64_t departures = 0;
 
   [[nodiscard]] int size() const noexcept { return static_cast<int>(world_ranks.size()); }
-  [[nodiscard]] Mailbox& mailbox(int from, int to) noexcept {
+  [[nodiscard]] Mailbox<Late>& mailbox(int from, int to) noexcept {
     return mailboxes[static_cast<std::size_t>(from) * world_ranks.size() +
                      static_cast<std::size_t>(to)];
   }
-  template <class = void>
   [[nodiscard]] std::string name(int rank) const {
     std::string out = text("rank ", rank, "/", size());
     int const in_world = world_ranks[static_cast<std::size_t>(rank)];
@@ -156,25 +161,24 @@ struct LocalGroup {
 };
 
 /// Shared by all groups that were split from one world. Locks are taken world first, then group.
+template <class Late>
 struct LocalWorldState {
-  template <class = void>
   explicit LocalWorldState(int ranks) : left(static_cast<std::size_t>(ranks), 0) {}
 
   Monitor monitor;
-  std::vector<LocalGroup*> groups;
+  std::vector<LocalGroup<Late>*> groups;
   std::vector<std::uint8_t> left;
-  Failure failure;
+  Failure<Late> failure;
   int references = 0;
 
   /// Records the first failure and wakes everybody. Later ones are consequences and are dropped.
-  template <class = void>
   void fail(Errc code, int rank, std::string message) {
     Hold const hold(monitor);
     if (failure.set) {
       return;
     }
-    failure = Failure{true, code, rank, std::move(message)};
-    for (LocalGroup* const group : groups) {
+    failure = Failure<Late>{true, code, rank, std::move(message)};
+    for (LocalGroup<Late>* const group : groups) {
       Hold const hold_group(group->monitor);
       group->failure = &failure;
       group->monitor.notify_all();
@@ -182,11 +186,10 @@ struct LocalWorldState {
   }
 
   /// Says that a rank will make no more calls.
-  template <class = void>
   void leave(int world_rank) {
     Hold const hold(monitor);
     left[static_cast<std::size_t>(world_rank)] = 1;
-    for (LocalGroup* const group : groups) {
+    for (LocalGroup<Late>* const group : groups) {
       Hold const hold_group(group->monitor);
       for (std::size_t i = 0; i < group->world_ranks.size(); ++i) {
         if (group->world_ranks[i] == world_rank) {
@@ -198,9 +201,9 @@ struct LocalWorldState {
   }
 
   /// A new group with one reference a member.
-  template <class = void>
-  [[nodiscard]] LocalGroup* make_group(std::vector<int> members) {
-    auto* const group = new LocalGroup(this, std::move(members));  // NOLINT: counted by references
+  [[nodiscard]] LocalGroup<Late>* make_group(std::vector<int> members) {
+    auto* const group =
+        new LocalGroup<Late>(this, std::move(members));  // NOLINT: counted by references
     group->references = group->size();
     Hold const hold(monitor);
     ++references;
@@ -213,15 +216,14 @@ struct LocalWorldState {
   }
 
   /// Gives one reference back; the last one of the world deletes it.
-  template <class = void>
-  static void release(LocalWorldState* world, LocalGroup* group) noexcept {
+  static void release(LocalWorldState* world, LocalGroup<Late>* group) noexcept {
     bool last_of_group = false;
     bool last_of_world = false;
     {
       Hold const hold(world->monitor);
       if (group != nullptr && --group->references == 0) {
         last_of_group = true;
-        std::vector<LocalGroup*>& groups = world->groups;
+        std::vector<LocalGroup<Late>*>& groups = world->groups;
         std::size_t at = 0;
         while (groups[at] != group) {
           ++at;
