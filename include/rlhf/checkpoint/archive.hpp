@@ -10,6 +10,7 @@
 
 #include <rlhf/checkpoint/checksum.hpp>
 #include <rlhf/checkpoint/detail/archive_format.hpp>
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/tensor/dtype.hpp>
@@ -27,11 +28,13 @@
 
 namespace rlhf::inline v0::checkpoint {
 
-/// Collects tensors and blobs under names.
-class ArchiveWriter {
+/// Collects tensors and blobs under names. Use it as `ArchiveWriter`.
+template <class Late = void>
+class BasicArchiveWriter {
+  using Byte = rlhf::detail::late<std::byte, Late>;
+
  public:
-  template <class = void>
-  ArchiveWriter() {
+  BasicArchiveWriter() {
     put(detail::archive_magic.data(), detail::archive_magic.size());
     put_value(detail::archive_version);
     put_value(std::uint32_t{0});  // number of entries, known at the end
@@ -40,23 +43,20 @@ class ArchiveWriter {
 
   /// Copies a tensor in host memory. Errors: invalid_argument when the name is empty or taken, or
   /// the tensor is not contiguous, not on the host, or has a negative extent.
-  template <class = void>
   void add(std::string_view name, TensorView const& tensor) {
     if (tensor.device.kind != Device::Kind::host || !tensor.contiguous()) {
       fail(Errc::invalid_argument,
            text("the tensor ", name, " must be contiguous in host memory; copy it there first"));
     }
     add(name, tensor.dtype, tensor.shape,
-        {static_cast<std::byte const*>(tensor.data), static_cast<std::size_t>(tensor.bytes())});
+        {static_cast<Byte const*>(tensor.data), static_cast<std::size_t>(tensor.bytes())});
   }
   /// Copies bytes; as a tensor they are one-dimensional, of type u8.
-  template <class = void>
-  void add(std::string_view name, std::span<std::byte const> bytes) {
+  void add(std::string_view name, std::span<Byte const> bytes) {
     add(name, DType::u8, Shape{static_cast<std::int64_t>(bytes.size())}, bytes);
   }
   /// The archive. The writer is then empty and of no further use.
-  template <class = void>
-  [[nodiscard]] std::vector<std::byte> finish() {
+  [[nodiscard]] std::vector<Byte> finish() {
     std::uint32_t const count = static_cast<std::uint32_t>(names_.size());
     std::memcpy(buffer_.data() + detail::archive_magic.size() + 4, &count, sizeof count);
     put_value(checksum({buffer_.data(), buffer_.size()}));
@@ -64,9 +64,7 @@ class ArchiveWriter {
   }
 
  private:
-  template <class = void>
-  void add(std::string_view name, DType dtype, Shape const& shape,
-           std::span<std::byte const> bytes) {
+  void add(std::string_view name, DType dtype, Shape const& shape, std::span<Byte const> bytes) {
     expects(!name.empty() && name.size() < 65536,
             "the name of an archive's entry must have 1 to 65535 characters");
     for (int d = 0; d < shape.rank(); ++d) {
@@ -92,44 +90,49 @@ class ArchiveWriter {
     put(bytes.data(), bytes.size());
     pad();
   }
-  template <class = void>
   void put(void const* data, std::size_t size) {
-    std::byte const* const bytes = static_cast<std::byte const*>(data);
+    Byte const* const bytes = static_cast<Byte const*>(data);
     buffer_.insert(buffer_.end(), bytes, bytes + size);
   }
   template <class Value>
   void put_value(Value value) {
     put(&value, sizeof value);
   }
-  template <class = void>
-  void pad() {
-    buffer_.resize(align_up(buffer_.size(), detail::archive_alignment));
-  }
+  void pad() { buffer_.resize(align_up(buffer_.size(), detail::archive_alignment)); }
 
-  std::vector<std::byte> buffer_;
-  std::vector<std::string> names_;
-  detail::NameIndex index_;
+  std::vector<Byte> buffer_;
+  std::vector<rlhf::detail::late<std::string, Late>> names_;
+  detail::NameIndex<Late> index_;
 };
 
-/// One entry of an archive, in the archive's memory.
-struct ArchiveEntry {
+using ArchiveWriter = BasicArchiveWriter<>;
+
+/// One entry of an archive, in the archive's memory. Use it as `ArchiveEntry`.
+template <class Late = void>
+struct BasicArchiveEntry {
   std::string_view name;
   DType dtype = DType::u8;
   Shape shape{};
-  std::span<std::byte const> bytes;
+  std::span<rlhf::detail::late<std::byte, Late> const> bytes;
 };
+
+using ArchiveEntry = BasicArchiveEntry<>;
 
 /// Reads an archive from memory that outlives it. Copies nothing; entries lie at multiples of 64
 /// bytes from the beginning.
 ///
-/// Safe for any input: every length is checked against what is there before it is used.
-class ArchiveReader {
+/// Safe for any input: every length is checked against what is there before it is used. Use it as
+/// `ArchiveReader`.
+template <class Late = void>
+class BasicArchiveReader {
+  using Byte = rlhf::detail::late<std::byte, Late>;
+  using Entry = BasicArchiveEntry<Late>;
+
  public:
   /// @param origin A path, for messages.
   /// Errors: corrupted when these bytes are not, or no longer, what a writer made;
   /// invalid_argument when a newer version made them.
-  template <class = void>
-  explicit ArchiveReader(std::span<std::byte const> archive, std::string_view origin = "archive")
+  explicit BasicArchiveReader(std::span<Byte const> archive, std::string_view origin = "archive")
       : origin_(origin),
         archive_(archive) {
     if (archive_.size() < detail::archive_magic.size() ||
@@ -148,7 +151,7 @@ class ArchiveReader {
     if (version == 0 || archive_.size() < position_ + sizeof(std::uint64_t)) {
       bad("is truncated");
     }
-    std::span<std::byte const> const content = archive_.first(archive_.size() - 8);
+    std::span<Byte const> const content = archive_.first(archive_.size() - 8);
     std::uint64_t stored = 0;
     std::memcpy(&stored, archive_.data() + content.size(), sizeof stored);
     if (checksum(content) != stored) {
@@ -165,17 +168,15 @@ class ArchiveReader {
     }
   }
 
-  [[nodiscard]] std::vector<ArchiveEntry> const& entries() const noexcept { return entries_; }
+  [[nodiscard]] std::vector<Entry> const& entries() const noexcept { return entries_; }
   /// The entry of this name, or nullptr.
-  template <class = void>
-  [[nodiscard]] ArchiveEntry const* find(std::string_view name) const {
+  [[nodiscard]] Entry const* find(std::string_view name) const {
     std::int64_t const index = index_.find(name, NameOf{entries_});
     return index < 0 ? nullptr : &entries_[static_cast<std::size_t>(index)];
   }
   /// The entry of this name. Errors: invalid_argument when there is none.
-  template <class = void>
-  [[nodiscard]] ArchiveEntry const& at(std::string_view name) const {
-    ArchiveEntry const* const entry = find(name);
+  [[nodiscard]] Entry const& at(std::string_view name) const {
+    Entry const* const entry = find(name);
     if (entry == nullptr) {
       fail(Errc::invalid_argument,
            text(origin_, " has no entry ", name, " among its ", entries_.size(), " entries"));
@@ -186,9 +187,8 @@ class ArchiveReader {
   ///
   /// Errors: invalid_argument when there is no such entry, it has another dtype or shape, or the
   /// tensor is not contiguous in host memory.
-  template <class = void>
   void read(std::string_view name, TensorView const& tensor) const {
-    ArchiveEntry const& entry = at(name);
+    Entry const& entry = at(name);
     if (entry.dtype != tensor.dtype || !(entry.shape == tensor.shape)) {
       fail(Errc::invalid_argument,
            text("the entry ", name, " of ", origin_, " is ", to_string(entry.dtype), " ",
@@ -206,23 +206,20 @@ class ArchiveReader {
 
  private:
   struct NameOf {
-    std::vector<ArchiveEntry> const& entries;
+    std::vector<Entry> const& entries;
     std::string_view operator()(std::int64_t i) const noexcept {
       return entries[static_cast<std::size_t>(i)].name;
     }
   };
 
-  template <class = void>
   [[noreturn]] void bad(std::string_view how) const {
     fail(Errc::corrupted, text(origin_, " ", how, "; use another copy"));
   }
-  template <class = void>
-  [[nodiscard]] std::span<std::byte const> take(std::uint64_t size) {
+  [[nodiscard]] std::span<Byte const> take(std::uint64_t size) {
     if (size > archive_.size() - position_) {
       bad("is truncated inside an entry");
     }
-    std::span<std::byte const> const taken =
-        archive_.subspan(position_, static_cast<std::size_t>(size));
+    std::span<Byte const> const taken = archive_.subspan(position_, static_cast<std::size_t>(size));
     position_ += static_cast<std::size_t>(size);
     return taken;
   }
@@ -232,17 +229,15 @@ class ArchiveReader {
     std::memcpy(&value, take(sizeof value).data(), sizeof value);
     return value;
   }
-  template <class = void>
   void skip_padding() {
-    for (std::byte const b : take(align_up(position_, detail::archive_alignment) - position_)) {
-      if (b != std::byte{0}) {
+    for (Byte const b : take(align_up(position_, detail::archive_alignment) - position_)) {
+      if (b != Byte{0}) {
         bad("has bytes between its entries");
       }
     }
   }
-  template <class = void>
   void take_entry() {
-    ArchiveEntry entry;
+    Entry entry;
     std::uint32_t const name_size = take_value<std::uint32_t>();
     std::uint8_t const dtype = take_value<std::uint8_t>();
     std::uint8_t const rank = take_value<std::uint8_t>();
@@ -263,7 +258,7 @@ class ArchiveReader {
     if (size != static_cast<std::uint64_t>(bytes)) {
       bad("has an entry whose size does not fit its shape");
     }
-    std::span<std::byte const> const name = take(name_size);
+    std::span<Byte const> const name = take(name_size);
     entry.name = std::string_view(reinterpret_cast<char const*>(name.data()), name.size());
     skip_padding();
     entry.bytes = take(size);
@@ -275,10 +270,12 @@ class ArchiveReader {
   }
 
   std::string origin_;
-  std::span<std::byte const> archive_;
+  std::span<Byte const> archive_;
   std::size_t position_ = 0;
-  std::vector<ArchiveEntry> entries_;
-  detail::NameIndex index_;
+  std::vector<Entry> entries_;
+  detail::NameIndex<Late> index_;
 };
+
+using ArchiveReader = BasicArchiveReader<>;
 
 }  // namespace rlhf::inline v0::checkpoint

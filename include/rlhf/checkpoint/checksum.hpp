@@ -2,6 +2,7 @@
 /// A fast checksum of bytes, for files. Layer: checkpoint.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/hash.hpp>
 
 #include <cstddef>
@@ -16,8 +17,9 @@ namespace rlhf::inline v0::checkpoint {
 /// Any change inside one aligned word of 8 bytes is noticed for certain, others with probability
 /// 1 - 2^-64. Files hold it, so it never changes: words are little-endian, eight interleaved lanes.
 /// Cost: two multiplications for 8 bytes, eight lanes in flight.
-template <class = void>
-[[nodiscard]] std::uint64_t checksum(std::span<std::byte const> bytes) noexcept {
+template <class Late = void>
+[[nodiscard]] std::uint64_t checksum(
+    std::span<rlhf::detail::late<std::byte, Late> const> bytes) noexcept {
   constexpr std::size_t lanes = 8;
   constexpr std::size_t block = lanes * sizeof(std::uint64_t);
   std::uint64_t lane[lanes];

@@ -2,6 +2,7 @@
 /// Constants of the archive format, and an index of names. Layer: checkpoint, private.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/hash.hpp>
 
 #include <cstddef>
@@ -16,6 +17,7 @@ inline constexpr std::uint32_t archive_version = 1;
 inline constexpr std::size_t archive_alignment = 64;
 
 /// Finds names by hash: open addressing over indices into a list that the caller keeps.
+template <class Late>
 class NameIndex {
  public:
   /// The index under which the name was added, or -1. `name_at(i)` is the name of index i.
@@ -49,7 +51,6 @@ class NameIndex {
   [[nodiscard]] static std::size_t hash(std::string_view name) noexcept {
     return static_cast<std::size_t>(Fingerprint().add(name).value() >> 1);
   }
-  template <class = void>
   void put(std::string_view name, std::int64_t index) noexcept {
     std::size_t at = hash(name) % slots_.size();
     while (slots_[at] != 0) {
@@ -58,7 +59,7 @@ class NameIndex {
     slots_[at] = index + 1;
   }
 
-  std::vector<std::int64_t> slots_;  // index + 1, or 0 for none
+  std::vector<rlhf::detail::late<std::int64_t, Late>> slots_;  // index + 1, or 0 for none
   std::int64_t count_ = 0;
 };
 
