@@ -4,6 +4,7 @@
 
 #include <rlhf/checkpoint/detail/system.hpp>
 #include <rlhf/core/clock.hpp>
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 
 #include <cstddef>
@@ -15,13 +16,15 @@
 namespace rlhf::inline v0::checkpoint {
 
 /// The bytes of a text.
-template <class = void>
-[[nodiscard]] std::span<std::byte const> as_bytes(std::string_view text) noexcept {
-  return std::as_bytes(std::span<char const>(text.data(), text.size()));
+template <class Late = void>
+[[nodiscard]] std::span<rlhf::detail::late<std::byte, Late> const> as_bytes(
+    std::string_view text) noexcept {
+  return std::as_bytes(std::span<rlhf::detail::late<char, Late> const>(text.data(), text.size()));
 }
 /// Bytes as a text.
-template <class = void>
-[[nodiscard]] std::string_view as_text(std::span<std::byte const> bytes) noexcept {
+template <class Late = void>
+[[nodiscard]] std::string_view as_text(
+    std::span<rlhf::detail::late<std::byte, Late> const> bytes) noexcept {
   return std::string_view(reinterpret_cast<char const*>(bytes.data()), bytes.size());
 }
 
@@ -31,8 +34,9 @@ template <class = void>
 /// Writes `<path>.<process>-<time>.partial` beside it, flushes, renames, flushes the directory. A
 /// process that is killed may leave the partial file behind.
 /// Errors: io naming the path and the system's reason; the old file is then still there.
-template <class = void>
-void write_atomically(std::string const& path, std::span<std::byte const> bytes) {
+template <class Late = void>
+void write_atomically(std::string const& path,
+                      std::span<rlhf::detail::late<std::byte, Late> const> bytes) {
   std::string const partial = text(path, ".", ::getpid(), "-", steady_nanoseconds(), ".partial");
   try {
     detail::write_new(partial, bytes);
@@ -45,14 +49,15 @@ void write_atomically(std::string const& path, std::span<std::byte const> bytes)
 }
 
 /// The whole content of a file. Errors: io naming the path and the system's reason.
-template <class = void>
-[[nodiscard]] std::vector<std::byte> read_file(std::string const& path) {
+template <class Late = void>
+[[nodiscard]] std::vector<rlhf::detail::late<std::byte, Late>> read_file(std::string const& path) {
   detail::Descriptor const file(path, O_RDONLY, "open");
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) {
     detail::fail_system("look at", path, errno);
   }
-  std::vector<std::byte> bytes(status.st_size > 0 ? static_cast<std::size_t>(status.st_size) : 0);
+  std::vector<rlhf::detail::late<std::byte, Late>> bytes(
+      status.st_size > 0 ? static_cast<std::size_t>(status.st_size) : 0);
   std::size_t filled = 0;
   while (true) {
     if (filled == bytes.size()) {  // one more try beyond the size tells whether the file grew

@@ -2,6 +2,7 @@
 /// The list of files that makes a checkpoint complete, as readable text. Layer: checkpoint.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/data/text_record.hpp>
 
@@ -22,13 +23,13 @@ struct ManifestEntry {
   bool operator==(ManifestEntry const&) const = default;
 };
 
-/// What a complete checkpoint consists of.
-struct Manifest {
+/// What a complete checkpoint consists of. Use it as `Manifest`.
+template <class Late = void>
+struct BasicManifest {
   std::int64_t step = 0;
-  std::vector<ManifestEntry> files;
+  std::vector<rlhf::detail::late<ManifestEntry, Late>> files;
 
   /// The file of this name, or nullptr.
-  template <class = void>
   [[nodiscard]] ManifestEntry const* find(std::string_view name) const noexcept {
     for (ManifestEntry const& file : files) {
       if (file.name == name) {
@@ -37,8 +38,10 @@ struct Manifest {
     }
     return nullptr;
   }
-  bool operator==(Manifest const&) const = default;
+  bool operator==(BasicManifest const&) const = default;
 };
+
+using Manifest = BasicManifest<>;
 
 inline constexpr std::string_view manifest_format = "rlhf-checkpoint";
 inline constexpr std::int64_t manifest_version = 1;
@@ -82,8 +85,8 @@ template <class = void>
   return true;
 }
 
-template <class = void>
-[[nodiscard]] std::string to_text(Manifest const& manifest) {
+template <class Late>
+[[nodiscard]] std::string to_text(BasicManifest<Late> const& manifest) {
   data::TextRecordWriter writer(manifest_format, manifest_version);
   writer.field("step", manifest.step);
   for (ManifestEntry const& file : manifest.files) {
@@ -96,10 +99,10 @@ template <class = void>
 ///
 /// Errors: corrupted when the text is truncated or damaged; invalid_argument when a newer version
 /// wrote it.
-template <class = void>
-[[nodiscard]] Manifest parse_manifest(std::string_view text, std::string_view origin) {
+template <class Late = void>
+[[nodiscard]] BasicManifest<Late> parse_manifest(std::string_view text, std::string_view origin) {
   data::TextRecordReader reader(text, manifest_format, manifest_version, origin);
-  Manifest manifest;
+  BasicManifest<Late> manifest;
   manifest.step = reader.next_count("step");
   while (reader.at("file")) {
     ManifestEntry entry;

@@ -7,6 +7,7 @@
 #include <rlhf/checkpoint/detail/system.hpp>
 #include <rlhf/checkpoint/file.hpp>
 #include <rlhf/checkpoint/manifest.hpp>
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 
 #include <cstddef>
@@ -20,11 +21,14 @@
 
 namespace rlhf::inline v0::checkpoint {
 
-/// What a commit deleted.
-struct Pruned {
-  std::vector<std::int64_t> steps;  ///< Older checkpoints.
+/// What a commit deleted. Use it as `Pruned`.
+template <class Late = void>
+struct BasicPruned {
+  std::vector<rlhf::detail::late<std::int64_t, Late>> steps;  ///< Older checkpoints.
   std::string problem;  ///< Empty, or why deleting ended early. The commit itself is done.
 };
+
+using Pruned = BasicPruned<>;
 
 /// Checkpoints in one directory, `step-000000012/` each, of files that ranks wrote.
 ///
@@ -42,15 +46,19 @@ struct Pruned {
 /// What else lies in the directory is left alone.
 ///
 /// Thread safety: `write`, `latest`, `read` from any number of threads and processes; `begin` and
-/// `commit` by one, with barriers as above.
-class Store {
+/// `commit` by one, with barriers as above. Use it as `Store`.
+template <class Late = void>
+class BasicStore {
+  using Byte = rlhf::detail::late<std::byte, Late>;
+  using Number = rlhf::detail::late<std::int64_t, Late>;
+  using Manifest = BasicManifest<Late>;
+  using ManifestEntry = rlhf::detail::late<checkpoint::ManifestEntry, Late>;
+
  public:
   /// @param root Created if it is not there.
   /// @param keep How many checkpoints to keep, the newest; 0: all.
   /// Errors: invalid_argument for keep < 0; io.
-  template <class = void>
-  Store(std::string root, int keep) : root_(std::move(root)),
-                                      keep_(keep) {
+  BasicStore(std::string root, int keep) : root_(std::move(root)), keep_(keep) {
     expects(!root_.empty(), "the root of a checkpoint store must not be an empty path");
     expects(keep >= 0, "the number of checkpoints to keep must be 0 (all) or more");
     detail::make_directories(root_);
@@ -58,16 +66,14 @@ class Store {
 
   [[nodiscard]] std::string const& root() const noexcept { return root_; }
   /// Where the files of a complete checkpoint lie.
-  template <class = void>
   [[nodiscard]] std::string directory(std::int64_t step) const {
     return text(root_, "/", detail::step_name(step));
   }
 
   /// Opens a new checkpoint and throws away what an earlier attempt at this step left behind.
-  template <class = void>
   void begin(std::int64_t step) const {
     std::string const partial = partial_of(step);
-    detail::remove_tree(partial);
+    detail::remove_tree<Late>(partial);
     detail::make_directories(partial);
   }
 
@@ -76,14 +82,13 @@ class Store {
   /// @param name Letters, digits, `.`, `_`, `-`; another for every file of the step.
   /// Errors: invalid_argument for a name that cannot be or was already written, or where `begin`
   /// was not called; io.
-  template <class = void>
-  void write(std::int64_t step, std::string_view name, std::span<std::byte const> bytes) const {
+  void write(std::int64_t step, std::string_view name, std::span<Byte const> bytes) const {
     check_name(name);
     std::string const path = text(partial_of(step), "/", name);
     ManifestEntry const entry{std::string(name), static_cast<std::int64_t>(bytes.size()),
-                              checksum(bytes)};
+                              checksum<Late>(bytes)};
     try {
-      detail::write_new(path, bytes);
+      detail::write_new<Late>(path, bytes);
     } catch (Error const& error) {
       if (error.native_code() == EEXIST) {
         fail(Errc::invalid_argument, text("step ", step, " already has a file ", name,
@@ -96,7 +101,7 @@ class Store {
       throw;
     }
     // What the manifest will say of it. The checksum is of the memory, not read back.
-    detail::write_new(entry_of(path), as_bytes(to_text(entry)));
+    detail::write_new<Late>(entry_of(path), as_bytes<Late>(to_text(entry)));
   }
 
   /// Makes the checkpoint the newest complete one, then deletes what is older than `keep` allows
@@ -104,8 +109,7 @@ class Store {
   ///
   /// Errors: invalid_argument when it was not begun; corrupted when a file in it was not written to
   /// its end; io. After an error the checkpoint is not there, the older ones are.
-  template <class = void>
-  Pruned commit(std::int64_t step) const {
+  BasicPruned<Late> commit(std::int64_t step) const {
     std::string const partial = partial_of(step);
     write_manifest(step, partial);
     detail::flush_directory(partial);
@@ -116,10 +120,9 @@ class Store {
 
   /// The newest step that is complete: its manifest is whole and names files that are there with
   /// the right sizes. Errors: io when the root cannot be read.
-  template <class = void>
-  [[nodiscard]] std::optional<std::int64_t> latest() const {
-    std::optional<std::int64_t> newest;
-    for (std::string const& name : detail::names_in(root_)) {
+  [[nodiscard]] std::optional<Number> latest() const {
+    std::optional<Number> newest;
+    for (std::string const& name : detail::names_in<Late>(root_)) {
       std::int64_t step = 0;
       if (detail::parse_step(name, "", step) && (!newest || step > *newest) && complete(step)) {
         newest = step;
@@ -129,10 +132,9 @@ class Store {
   }
 
   /// Every complete step, in rising order.
-  template <class = void>
-  [[nodiscard]] std::vector<std::int64_t> steps() const {
-    std::vector<std::int64_t> found;
-    for (std::string const& name : detail::names_in(root_)) {
+  [[nodiscard]] std::vector<Number> steps() const {
+    std::vector<Number> found;
+    for (std::string const& name : detail::names_in<Late>(root_)) {
       std::int64_t step = 0;
       if (detail::parse_step(name, "", step) && complete(step)) {
         std::size_t at = found.size();
@@ -146,15 +148,14 @@ class Store {
   }
 
   /// The files of a complete step. Errors: invalid_argument when there is no such step; corrupted.
-  template <class = void>
   [[nodiscard]] Manifest manifest(std::int64_t step) const {
     std::string const path = manifest_of(step);
     if (detail::size_of_file(path) < 0) {
       fail(Errc::invalid_argument, text("there is no complete checkpoint of step ", step, " in ",
                                         root_, "; latest() and steps() say which there are"));
     }
-    std::vector<std::byte> const bytes = read_file(path);
-    Manifest found = parse_manifest(as_text({bytes.data(), bytes.size()}), path);
+    std::vector<Byte> const bytes = read_file<Late>(path);
+    Manifest found = parse_manifest<Late>(as_text<Late>({bytes.data(), bytes.size()}), path);
     if (found.step != step) {
       fail(Errc::corrupted, text(path, " is the manifest of step ", found.step, ", not of ", step));
     }
@@ -165,8 +166,7 @@ class Store {
   ///
   /// Errors: invalid_argument when there is no such step or file; corrupted, naming the file, when
   /// its size or checksum is not that of what was written; io.
-  template <class = void>
-  [[nodiscard]] std::vector<std::byte> read(std::int64_t step, std::string_view name) const {
+  [[nodiscard]] std::vector<Byte> read(std::int64_t step, std::string_view name) const {
     Manifest const files = manifest(step);
     ManifestEntry const* const entry = files.find(name);
     if (entry == nullptr) {
@@ -177,12 +177,12 @@ class Store {
     if (detail::size_of_file(path) < 0) {
       fail(Errc::corrupted, text(path, " is missing; use another checkpoint"));
     }
-    std::vector<std::byte> bytes = read_file(path);
+    std::vector<Byte> bytes = read_file<Late>(path);
     if (static_cast<std::int64_t>(bytes.size()) != entry->bytes) {
       fail(Errc::corrupted, text(path, " has ", bytes.size(), " bytes, ", entry->bytes,
                                  " were written; use another checkpoint"));
     }
-    if (checksum({bytes.data(), bytes.size()}) != entry->checksum) {
+    if (checksum<Late>({bytes.data(), bytes.size()}) != entry->checksum) {
       fail(Errc::corrupted, text(path, " was damaged: its checksum does not fit its content; use ",
                                  "another checkpoint"));
     }
@@ -193,21 +193,17 @@ class Store {
   static constexpr std::string_view partial_ending = ".partial";
   static constexpr std::string_view entry_ending = ".entry";
 
-  template <class = void>
   [[nodiscard]] std::string partial_of(std::int64_t step) const {
     return text(directory(step), partial_ending);
   }
-  template <class = void>
   [[nodiscard]] std::string manifest_of(std::int64_t step) const {
     return text(directory(step), "/MANIFEST");
   }
   /// Where a file's line of the manifest waits for the commit. Not a name that `write` takes.
-  template <class = void>
   [[nodiscard]] static std::string entry_of(std::string const& path) {
     std::size_t const slash = path.rfind('/');
     return text(path.substr(0, slash + 1), ".", path.substr(slash + 1), entry_ending);
   }
-  template <class = void>
   static void check_name(std::string_view name) {
     if (!is_file_name(name)) {
       fail(Errc::invalid_argument,
@@ -215,7 +211,6 @@ class Store {
                 "digits, '.', '_' and '-', not beginning with '.', and not MANIFEST"));
     }
   }
-  template <class = void>
   [[nodiscard]] static std::string names_text(Manifest const& files) {
     std::string out;
     for (std::size_t i = 0; i < files.files.size() && i < 8; ++i) {
@@ -225,7 +220,6 @@ class Store {
   }
 
   /// Whether a step's manifest is whole and its files are there with their sizes.
-  template <class = void>
   [[nodiscard]] bool complete(std::int64_t step) const {
     try {
       for (ManifestEntry const& file : manifest(step).files) {
@@ -240,13 +234,11 @@ class Store {
   }
 
   /// Reads a line that `write` left. False unless it is one.
-  template <class = void>
   [[nodiscard]] static bool read_entry(std::string const& path, ManifestEntry& entry) {
-    std::vector<std::byte> const bytes = read_file(path);
-    return parse_manifest_entry(as_text({bytes.data(), bytes.size()}), entry);
+    std::vector<Byte> const bytes = read_file<Late>(path);
+    return parse_manifest_entry(as_text<Late>({bytes.data(), bytes.size()}), entry);
   }
   /// Collects the lines that `write` left into the manifest.
-  template <class = void>
   void write_manifest(std::int64_t step, std::string const& partial) const {
     struct stat status {};
     if (::lstat(partial.c_str(), &status) != 0 && errno == ENOENT) {
@@ -254,7 +246,7 @@ class Store {
            text("step ", step, " was not begun in ", root_, "; one rank calls begin first"));
     }
     Manifest found{step, {}};
-    for (std::string const& name : detail::names_in(partial)) {
+    for (std::string const& name : detail::names_in<Late>(partial)) {
       if (!is_file_name(name)) {
         continue;
       }
@@ -271,12 +263,11 @@ class Store {
         std::swap(found.files[at - 1], found.files[at]);
       }
     }
-    detail::remove_tree(text(partial, "/MANIFEST"));  // of a commit that failed half-way
-    detail::write_new(text(partial, "/MANIFEST"), as_bytes(to_text(found)));
+    detail::remove_tree<Late>(text(partial, "/MANIFEST"));  // of a commit that failed half-way
+    detail::write_new<Late>(text(partial, "/MANIFEST"), as_bytes<Late>(to_text(found)));
   }
 
   /// Gives `partial` its final name. An earlier checkpoint of that name becomes the partial one.
-  template <class = void>
   static void replace(std::string const& partial, std::string const& final_path) {
     if (::rename(partial.c_str(), final_path.c_str()) == 0) {
       return;
@@ -293,17 +284,16 @@ class Store {
 
   /// Deletes what the step just committed no longer needs, checkpoints older than it beyond
   /// `keep_`, and unfinished ones that are not newer than it.
-  template <class = void>
-  [[nodiscard]] Pruned prune(std::int64_t step) const {
-    Pruned pruned;
+  [[nodiscard]] BasicPruned<Late> prune(std::int64_t step) const {
+    BasicPruned<Late> pruned;
     try {
-      for (std::string const& name : detail::names_in(directory(step))) {
+      for (std::string const& name : detail::names_in<Late>(directory(step))) {
         if (name[0] == '.' && name.ends_with(entry_ending)) {
-          detail::remove_tree(text(directory(step), "/", name));
+          detail::remove_tree<Late>(text(directory(step), "/", name));
         }
       }
       if (keep_ > 0) {
-        std::vector<std::int64_t> older;
+        std::vector<Number> older;
         for (std::int64_t const other : steps()) {
           if (other < step) {
             older.push_back(other);
@@ -312,15 +302,15 @@ class Store {
         std::size_t const kept = static_cast<std::size_t>(keep_) - 1;
         for (std::size_t i = 0; i + kept < older.size(); ++i) {
           // One rename takes the checkpoint away, so that none is ever there in part.
-          detail::remove_tree(partial_of(older[i]));
+          detail::remove_tree<Late>(partial_of(older[i]));
           detail::rename_path(directory(older[i]), partial_of(older[i]));
           pruned.steps.push_back(older[i]);
         }
       }
-      for (std::string const& name : detail::names_in(root_)) {
+      for (std::string const& name : detail::names_in<Late>(root_)) {
         std::int64_t other = 0;
         if (detail::parse_step(name, partial_ending, other) && other <= step) {
-          detail::remove_tree(text(root_, "/", name));
+          detail::remove_tree<Late>(text(root_, "/", name));
         }
       }
     } catch (Error const& error) {
@@ -332,5 +322,7 @@ class Store {
   std::string root_;
   int keep_;
 };
+
+using Store = BasicStore<>;
 
 }  // namespace rlhf::inline v0::checkpoint

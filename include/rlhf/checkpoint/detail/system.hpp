@@ -2,6 +2,7 @@
 /// Files and directories of the operating system, errors as exceptions. Layer: checkpoint, private.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 
 #include <cerrno>
@@ -69,8 +70,9 @@ class Descriptor {
   int value_;
 };
 
-template <class = void>
-void write_all(Descriptor const& file, std::span<std::byte const> bytes, std::string const& path) {
+template <class Late = void>
+void write_all(Descriptor const& file, std::span<rlhf::detail::late<std::byte, Late> const> bytes,
+               std::string const& path) {
   constexpr std::size_t most = std::size_t{1} << 30;  // below what one call takes
   while (!bytes.empty()) {
     std::size_t const now = bytes.size() < most ? bytes.size() : most;
@@ -97,8 +99,9 @@ void flush_directory(std::string const& path) {
 }
 
 /// Creates a file that must not exist, and writes and flushes it. The name is not flushed.
-template <class = void>
-void write_new(std::string const& path, std::span<std::byte const> bytes) {
+template <class Late = void>
+void write_new(std::string const& path,
+               std::span<rlhf::detail::late<std::byte, Late> const> bytes) {
   Descriptor file(path, O_WRONLY | O_CREAT | O_EXCL, "create");
   write_all(file, bytes, path);
   flush(file, path);
@@ -136,8 +139,8 @@ void make_directories(std::string const& path) {
 }
 
 /// Names in a directory, without `.` and `..`, in no order.
-template <class = void>
-[[nodiscard]] std::vector<std::string> names_in(std::string const& path) {
+template <class Late = void>
+[[nodiscard]] std::vector<rlhf::detail::late<std::string, Late>> names_in(std::string const& path) {
   struct Listing {
     explicit Listing(DIR* opened) noexcept : handle(opened) {}
     Listing(Listing const&) = delete;
@@ -152,7 +155,7 @@ template <class = void>
     fail_system("read directory", path, errno);
   }
   Listing const listing(handle);
-  std::vector<std::string> names;
+  std::vector<rlhf::detail::late<std::string, Late>> names;
   for (errno = 0; dirent const* const entry = ::readdir(listing.handle); errno = 0) {
     std::string_view const name = entry->d_name;
     if (name != "." && name != "..") {
@@ -166,7 +169,7 @@ template <class = void>
 }
 
 /// Removes a file, or a directory with all that is in it; links are removed, not followed.
-template <class = void>
+template <class Late = void>
 void remove_tree(std::string const& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
@@ -177,8 +180,8 @@ void remove_tree(std::string const& path) {
   }
   bool const directory = S_ISDIR(status.st_mode);
   if (directory) {
-    for (std::string const& name : names_in(path)) {
-      remove_tree(text(path, "/", name));
+    for (std::string const& name : names_in<Late>(path)) {
+      remove_tree<Late>(text(path, "/", name));
     }
   }
   if ((directory ? ::rmdir(path.c_str()) : ::unlink(path.c_str())) != 0 && errno != ENOENT) {
