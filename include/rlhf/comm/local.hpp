@@ -6,6 +6,7 @@
 #include <rlhf/comm/detail/local_world.hpp>
 #include <rlhf/comm/detail/reduce.hpp>
 #include <rlhf/core/clock.hpp>
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/core/units.hpp>
@@ -45,10 +46,17 @@ class BasicLocal {
         timeout_(other.timeout_),
         calls_(other.calls_),
         rank_(other.rank_),
-        depth_(std::exchange(other.depth_, 0)) {}
+        depth_(other.depth_) {
+    other.depth_ = 0;
+  }
   BasicLocal& operator=(BasicLocal&& other) noexcept {
     BasicLocal moved(std::move(other));
-    swap(moved);
+    std::swap(group_, moved.group_);  // moved gives back what was here
+    std::swap(queue_, moved.queue_);
+    timeout_ = moved.timeout_;
+    calls_ = moved.calls_;
+    rank_ = moved.rank_;
+    depth_ = moved.depth_;
     return *this;
   }
   BasicLocal(BasicLocal const&) = delete;
@@ -167,7 +175,7 @@ class BasicLocal {
   /// communicator. The timeout is inherited.
   [[nodiscard]] BasicLocal split(int color, int key) {
     auto const& peers = enter({.operation = detail::Operation::split, .root = color, .key = key});
-    std::vector<int> members;  // of my color, by (key, rank)
+    std::vector<rlhf::detail::late<int, Late>> members;  // of my color, by (key, rank)
     for (int r = 0; color != no_color && r < size(); ++r) {
       if (peers[static_cast<std::size_t>(r)].root == color) {
         members.push_back(r);
@@ -185,7 +193,7 @@ class BasicLocal {
       members[at] = member;
     }
     if (!members.empty() && members.front() == rank_) {
-      std::vector<int> world_ranks;
+      std::vector<rlhf::detail::late<int, Late>> world_ranks;
       world_ranks.reserve(members.size());
       for (int const member : members) {
         world_ranks.push_back(world_rank(member));
@@ -253,15 +261,6 @@ class BasicLocal {
     }
   }
 
-  void swap(BasicLocal& other) noexcept {
-    std::swap(queue_, other.queue_);
-    std::swap(group_, other.group_);
-    std::swap(timeout_, other.timeout_);
-    std::swap(calls_, other.calls_);
-    std::swap(rank_, other.rank_);
-    std::swap(depth_, other.depth_);
-  }
-
   void expect_member(int rank, char const* role) const {
     expects(group_ != nullptr, "this communicator is empty: the rank was split off with no_color");
     if (rank < 0 || rank >= size()) {
@@ -276,14 +275,14 @@ class BasicLocal {
   }
 
   /// Pointers of all ranks, kept in members so that steady calls allocate nothing.
-  std::vector<void const*> const& inputs(std::vector<Call> const& peers) {
+  std::vector<rlhf::detail::late<void const*, Late>> const& inputs(std::vector<Call> const& peers) {
     inputs_.clear();
     for (Call const& call : peers) {
       inputs_.push_back(call.in);
     }
     return inputs_;
   }
-  std::vector<void*> const& outputs(std::vector<Call> const& peers) {
+  std::vector<rlhf::detail::late<void*, Late>> const& outputs(std::vector<Call> const& peers) {
     outputs_.clear();
     for (Call const& call : peers) {
       outputs_.push_back(call.out);
@@ -576,8 +575,8 @@ class BasicLocal {
   }
 
   std::vector<Transfer> queue_;
-  std::vector<void const*> inputs_;
-  std::vector<void*> outputs_;
+  std::vector<rlhf::detail::late<void const*, Late>> inputs_;
+  std::vector<rlhf::detail::late<void*, Late>> outputs_;
   Group* group_ = nullptr;
   Milliseconds timeout_{30'000};
   std::uint64_t calls_ = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/comm/local.hpp>
+#include <rlhf/core/config.hpp>
 
 #include <exception>
 #include <string>
@@ -29,7 +30,7 @@ class LocalWorld {
     expects(ranks > 0, "a world needs at least one rank");
     world_ = new detail::LocalWorldState<Late>(ranks);  // NOLINT: counted by references
     world_->references = 1;
-    std::vector<int> members(static_cast<std::size_t>(ranks));
+    std::vector<rlhf::detail::late<int, Late>> members(static_cast<std::size_t>(ranks));
     for (int r = 0; r < ranks; ++r) {
       members[static_cast<std::size_t>(r)] = r;
     }
@@ -76,7 +77,7 @@ class LocalWorld {
  private:
   detail::LocalWorldState<Late>* world_ = nullptr;
   detail::LocalGroup<Late>* group_ = nullptr;
-  std::vector<std::uint8_t> taken_;
+  std::vector<rlhf::detail::late<std::uint8_t, Late>> taken_;
   LocalOptions options_;
   int ranks_;
 };

@@ -5,6 +5,7 @@
 
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/comm/detail/monitor.hpp>
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/text.hpp>
 
@@ -126,7 +127,7 @@ struct LocalWorldState;
 /// Ranks that call collectives together. Everything below `monitor` is guarded by it.
 template <class Late>
 struct LocalGroup {
-  LocalGroup(LocalWorldState<Late>* world_state, std::vector<int> members)
+  LocalGroup(LocalWorldState<Late>* world_state, std::vector<rlhf::detail::late<int, Late>> members)
       : world(world_state),
         world_ranks(std::move(members)),
         calls(world_ranks.size()),
@@ -134,15 +135,15 @@ struct LocalGroup {
         mailboxes(world_ranks.size() * world_ranks.size()) {}
 
   LocalWorldState<Late>* world;
-  std::vector<int> world_ranks;
+  std::vector<rlhf::detail::late<int, Late>> world_ranks;
   int references = 0;  // guarded by the world's monitor
 
   Monitor monitor;
   Failure<Late> const* failure = nullptr;
-  std::vector<Call<Late>> calls;         // the last call of each member
-  std::vector<std::uint8_t> left;        // members whose function has returned
-  std::vector<Mailbox<Late>> mailboxes;  // from * size + to
-  std::vector<LocalGroup*> splits;       // result of the split under way, one a member
+  std::vector<Call<Late>> calls;                             // the last call of each member
+  std::vector<rlhf::detail::late<std::uint8_t, Late>> left;  // members whose function has returned
+  std::vector<Mailbox<Late>> mailboxes;                      // from * size + to
+  std::vector<LocalGroup*> splits;  // result of the split under way, one a member
   int arrived = 0;
   int departed = 0;
   std::uint64_t arrivals = 0;
@@ -167,7 +168,7 @@ struct LocalWorldState {
 
   Monitor monitor;
   std::vector<LocalGroup<Late>*> groups;
-  std::vector<std::uint8_t> left;
+  std::vector<rlhf::detail::late<std::uint8_t, Late>> left;
   Failure<Late> failure;
   int references = 0;
 
@@ -201,7 +202,7 @@ struct LocalWorldState {
   }
 
   /// A new group with one reference a member.
-  [[nodiscard]] LocalGroup<Late>* make_group(std::vector<int> members) {
+  [[nodiscard]] LocalGroup<Late>* make_group(std::vector<rlhf::detail::late<int, Late>> members) {
     auto* const group =
         new LocalGroup<Late>(this, std::move(members));  // NOLINT: counted by references
     group->references = group->size();
