@@ -2,6 +2,7 @@
 /// Every item of all datasets once, in order, split over replicas. Layer: data.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/data/options.hpp>
@@ -30,12 +31,13 @@ namespace rlhf::inline v0::data {
 /// exactly once over all replicas, whatever the number of either. (Older versions of the Python
 /// reference cut episodes first and could leave a replica without work.) A Draw's id is the item's
 /// place in the enumeration of all datasets. Nothing is shuffled or repeated.
-/// Thread safety: one caller.
-class EvaluationSampler {
+/// Thread safety: one caller. Use it as `EvaluationSampler`.
+template <class Late = void>
+class BasicEvaluationSampler {
  public:
   /// Errors: invalid_argument for a size below 0, or a replica that there is not.
-  template <class = void>
-  EvaluationSampler(std::vector<std::int64_t> dataset_sizes, int replica, int replicas)
+  BasicEvaluationSampler(std::vector<rlhf::detail::late<std::int64_t, Late>> dataset_sizes,
+                         int replica, int replicas)
       : sizes_(std::move(dataset_sizes)) {
     std::int64_t total = 0;
     for (std::int64_t const size : sizes_) {
@@ -49,8 +51,7 @@ class EvaluationSampler {
 
   /// Replaces `out` by the next items of the share, at most `at_most` > 0. False when there were
   /// none left, and again at every later call until `reset`.
-  template <class = void>
-  bool next(std::int64_t at_most, std::vector<Draw>& out) {
+  bool next(std::int64_t at_most, std::vector<rlhf::detail::late<Draw, Late>>& out) {
     expects(at_most > 0, "an evaluation batch needs room for at least one item");
     out.clear();
     std::int64_t const left = slice_.end - id_;
@@ -75,11 +76,13 @@ class EvaluationSampler {
   [[nodiscard]] IndexRange slice() const noexcept { return slice_; }
 
  private:
-  std::vector<std::int64_t> sizes_;
+  std::vector<rlhf::detail::late<std::int64_t, Late>> sizes_;
   IndexRange slice_;
   std::int64_t id_ = 0;      // next to hand out
   std::size_t dataset_ = 0;  // whose items are at first_id_ and on
   std::int64_t first_id_ = 0;
 };
+
+using EvaluationSampler = BasicEvaluationSampler<>;
 
 }  // namespace rlhf::inline v0::data

@@ -2,6 +2,7 @@
 /// What a sampler draws from, what it hands out, and the checks of both. Layer: data.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
 #include <rlhf/data/concepts.hpp>
@@ -44,10 +45,12 @@ enum class Seeding : std::uint8_t {
   return seeding == Seeding::per_dataset ? "per_dataset" : "shared";
 }
 
-/// What a sampler draws from.
-struct SamplerOptions {
-  std::vector<std::int64_t> dataset_sizes{};
-  std::vector<std::int64_t> ratios{};    ///< Items of each dataset in a round; empty: one of each.
+/// What a sampler draws from. Use it as `SamplerOptions`.
+template <class Late = void>
+struct BasicSamplerOptions {
+  std::vector<rlhf::detail::late<std::int64_t, Late>> dataset_sizes{};
+  std::vector<rlhf::detail::late<std::int64_t, Late>>
+      ratios{};                          ///< Items of each dataset in a round; empty: one of each.
   std::int64_t samples_per_episode = 0;  ///< Over all replicas, copies counted.
   std::int64_t repeats = 1;              ///< Copies of each prompt.
   bool shuffle = true;                   ///< false: sequential, whatever the order policy.
@@ -55,8 +58,11 @@ struct SamplerOptions {
   std::uint64_t seed = 0;
   Seeding seeding = Seeding::per_dataset;
   std::int64_t consumed = 0;  ///< Where to begin: `Sampler::consumed()` of the run to go on with.
-  std::vector<std::uint64_t> fingerprints{};  ///< Of the datasets' contents, if known; one each.
+  std::vector<rlhf::detail::late<std::uint64_t, Late>>
+      fingerprints{};  ///< Of the datasets' contents, if known; one each.
 };
+
+using SamplerOptions = BasicSamplerOptions<>;
 
 /// Largest values that the arithmetic of positions is made for.
 inline constexpr std::int64_t largest_consumed = std::int64_t{1} << 60;
@@ -76,8 +82,8 @@ inline constexpr std::int64_t largest_episode = std::int64_t{1} << 40;
 
 namespace detail {
 
-template <class = void>
-void check_datasets(std::vector<std::int64_t> const& sizes) {
+template <class Late = void>
+void check_datasets(std::vector<rlhf::detail::late<std::int64_t, Late>> const& sizes) {
   if (sizes.empty() || sizes.size() > static_cast<std::size_t>(INT32_MAX)) {
     fail(Errc::invalid_argument,
          text("dataset_sizes must name 1 to ", INT32_MAX, " datasets, not ", sizes.size()));
@@ -96,8 +102,9 @@ void check_datasets(std::vector<std::int64_t> const& sizes) {
   }
 }
 
-template <class = void>
-void check_ratios(std::vector<std::int64_t> const& ratios, std::size_t datasets) {
+template <class Late = void>
+void check_ratios(std::vector<rlhf::detail::late<std::int64_t, Late>> const& ratios,
+                  std::size_t datasets) {
   if (ratios.empty()) {
     return;
   }
@@ -124,10 +131,10 @@ void check_ratios(std::vector<std::int64_t> const& ratios, std::size_t datasets)
 }  // namespace detail
 
 /// Throws `Error{invalid_argument}` that says what to change unless a sampler can draw so.
-template <class = void>
-void check_options(SamplerOptions const& options, Exhausted exhausted) {
-  detail::check_datasets(options.dataset_sizes);
-  detail::check_ratios(options.ratios, options.dataset_sizes.size());
+template <class Late>
+void check_options(BasicSamplerOptions<Late> const& options, Exhausted exhausted) {
+  detail::check_datasets<Late>(options.dataset_sizes);
+  detail::check_ratios<Late>(options.ratios, options.dataset_sizes.size());
   if (options.samples_per_episode < 1 || options.samples_per_episode > largest_episode) {
     fail(Errc::invalid_argument, text("samples_per_episode is ", options.samples_per_episode,
                                       "; it must be 1 to ", largest_episode));

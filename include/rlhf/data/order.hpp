@@ -2,6 +2,7 @@
 /// Orders of a dataset's items in an epoch. Layer: data.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/data/concepts.hpp>
 #include <rlhf/data/mt19937.hpp>
@@ -24,11 +25,11 @@ struct TorchOrder final {
   static constexpr std::string_view name = "torch";
   static constexpr std::int64_t largest_size = 0xffffffffLL / 20;
 
-  class Permutation {
+  template <class Late = void>
+  class BasicPermutation {
    public:
     /// Errors: invalid_argument for a size below 0 or above `largest_size`.
-    template <class = void>
-    Permutation(std::uint64_t seed, std::int64_t epoch, std::int64_t size) {
+    BasicPermutation(std::uint64_t seed, std::int64_t epoch, std::int64_t size) {
       if (size < 0 || size > largest_size) {
         fail(Errc::invalid_argument,
              text("TorchOrder serves datasets of 0 to ", largest_size, " items, not of ", size,
@@ -49,8 +50,9 @@ struct TorchOrder final {
     }
 
    private:
-    std::vector<std::uint32_t> items_;
+    std::vector<rlhf::detail::late<std::uint32_t, Late>> items_;
   };
+  using Permutation = BasicPermutation<>;
 };
 
 /// Items as the dataset has them, in every epoch.

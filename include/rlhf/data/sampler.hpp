@@ -2,6 +2,7 @@
 /// Draws the prompts of episode after episode, the same on every rank. Layer: data.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/data/check.hpp>
@@ -45,10 +46,14 @@ class Sampler {
                 "from (seed, epoch, size) and indexed by std::int64_t; see data/concepts.hpp");
   // Where the assertion fails, something that compiles, so that it is the only error.
   using Items = Cursor<std::conditional_t<OrderPolicy<Order>, Order, SequentialOrder>, Mode>;
+  template <class T>
+  using late = rlhf::detail::late<T, Order>;
+  using Options = late<SamplerOptions>;
+  using State = late<SamplerState>;
 
  public:
   /// Errors: invalid_argument for options that do not fit together; see `check_options`.
-  explicit Sampler(SamplerOptions options) : options_(std::move(options)) {
+  explicit Sampler(Options options) : options_(std::move(options)) {
     check_options(options_, Mode);
     std::size_t const datasets = options_.dataset_sizes.size();
     if (options_.ratios.empty()) {
@@ -78,7 +83,7 @@ class Sampler {
   /// Every replica calls it once an episode. Shares are contiguous, in replica order, and differ by
   /// at most one sample; a replica beyond the number of samples gets none.
   /// Errors: invalid_argument unless 0 <= replica < replicas. After an error nothing has moved.
-  void next(int replica, int replicas, std::vector<Draw>& out) {
+  void next(int replica, int replicas, std::vector<late<Draw>>& out) {
     if (replica < 0 || replica >= replicas) {
       fail(Errc::invalid_argument, text("replica ", replica, " is not one of ", replicas));
     }
@@ -95,27 +100,27 @@ class Sampler {
 
   /// Samples drawn so far over all replicas, copies counted: where a run goes on from here.
   [[nodiscard]] std::int64_t consumed() const noexcept { return options_.consumed; }
-  [[nodiscard]] SamplerOptions const& options() const noexcept { return options_; }
+  [[nodiscard]] Options const& options() const noexcept { return options_; }
 
-  [[nodiscard]] SamplerState state() const {
-    return SamplerState{.consumed = options_.consumed,
-                        .samples_per_episode = options_.samples_per_episode,
-                        .repeats = options_.repeats,
-                        .shuffle = options_.shuffle,
-                        .repeat = options_.repeat,
-                        .seed = options_.seed,
-                        .seeding = options_.seeding,
-                        .order = std::string(order_name<Order>()),
-                        .exhausted = Mode,
-                        .dataset_sizes = options_.dataset_sizes,
-                        .ratios = options_.ratios,
-                        .fingerprints = options_.fingerprints};
+  [[nodiscard]] State state() const {
+    return State{.consumed = options_.consumed,
+                 .samples_per_episode = options_.samples_per_episode,
+                 .repeats = options_.repeats,
+                 .shuffle = options_.shuffle,
+                 .repeat = options_.repeat,
+                 .seed = options_.seed,
+                 .seeding = options_.seeding,
+                 .order = std::string(order_name<Order>()),
+                 .exhausted = Mode,
+                 .dataset_sizes = options_.dataset_sizes,
+                 .ratios = options_.ratios,
+                 .fingerprints = options_.fingerprints};
   }
   /// Goes where the state was taken.
   ///
   /// Errors: invalid_argument that names what differs between the state and this sampler and is not
   /// accepted, or a position that this sampler cannot take. After an error nothing has moved.
-  void restore(SamplerState const& saved, AcceptedChanges const& accepted = {}) {
+  void restore(State const& saved, AcceptedChanges const& accepted = {}) {
     check_compatible(saved, state(), accepted);
     if (saved.consumed < 0 || saved.consumed > largest_consumed ||
         saved.consumed % options_.repeats != 0) {
@@ -182,7 +187,7 @@ class Sampler {
           Draw{static_cast<std::int32_t>(d), index, static_cast<std::int64_t>(prompts_.size())});
     });
   }
-  void share(std::int64_t prompts, IndexRange range, std::vector<Draw>& out) const {
+  void share(std::int64_t prompts, IndexRange range, std::vector<late<Draw>>& out) const {
     out.clear();
     out.reserve(static_cast<std::size_t>(range.size()));
     if (options_.repeat == Repeat::adjacent) {
@@ -204,11 +209,11 @@ class Sampler {
     }
   }
 
-  SamplerOptions options_;
+  Options options_;
   std::vector<Items> cursors_;
-  std::vector<std::int64_t> credits_;  // items of each dataset that are left in this round
+  std::vector<late<std::int64_t>> credits_;  // items of each dataset that are left in this round
   std::int64_t round_ = 0;
-  std::vector<Draw> prompts_;
+  std::vector<late<Draw>> prompts_;
 };
 
 /// The sampler that a data policy asks for.
@@ -221,9 +226,10 @@ using SamplerOf = Sampler<typename Policy::Order, Policy::exhausted>;
 /// the policy.
 template <class Policy>
   requires CheckDataPolicy<Policy>::value &&(!DrawsNothing<Policy>)
-      [[nodiscard]] SamplerOf<Policy> make_sampler(SamplerOptions options) {
+      [[nodiscard]] SamplerOf<Policy> make_sampler(
+          rlhf::detail::late<SamplerOptions, Policy> options) {
     if constexpr (Policy::dataset_count != 0) {
-      std::vector<std::int64_t> ratios;
+      std::vector<rlhf::detail::late<std::int64_t, Policy>> ratios;
       for (int d = 0; d < Policy::dataset_count; ++d) {
         ratios.push_back(Policy::ratio(d));
       }

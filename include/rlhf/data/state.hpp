@@ -2,6 +2,7 @@
 /// What a sampler's checkpoint holds, its text, and whether a run fits it. Layer: data.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/data/options.hpp>
 #include <rlhf/data/text_record.hpp>
@@ -15,8 +16,9 @@
 namespace rlhf::inline v0::data {
 
 /// All that decides what a sampler draws next. The number of replicas is not among it: a run may
-/// go on with another one.
-struct SamplerState {
+/// go on with another one. Use it as `SamplerState`.
+template <class Late = void>
+struct BasicSamplerState {
   std::int64_t consumed = 0;
   std::int64_t samples_per_episode = 0;
   std::int64_t repeats = 1;
@@ -26,21 +28,24 @@ struct SamplerState {
   Seeding seeding = Seeding::per_dataset;
   std::string order;  ///< `order_name` of the order policy.
   Exhausted exhausted = Exhausted::cycle;
-  std::vector<std::int64_t> dataset_sizes;
-  std::vector<std::int64_t> ratios;         ///< One for each dataset.
-  std::vector<std::uint64_t> fingerprints;  ///< One for each dataset, or none.
+  std::vector<rlhf::detail::late<std::int64_t, Late>> dataset_sizes;
+  std::vector<rlhf::detail::late<std::int64_t, Late>> ratios;  ///< One for each dataset.
+  std::vector<rlhf::detail::late<std::uint64_t, Late>>
+      fingerprints;  ///< One for each dataset, or none.
 
-  bool operator==(SamplerState const&) const = default;
+  bool operator==(BasicSamplerState const&) const = default;
 };
+
+using SamplerState = BasicSamplerState<>;
 
 /// First line and newest version of the text.
 inline constexpr std::string_view sampler_state_format = "rlhf-sampler-state";
 inline constexpr std::int64_t sampler_state_version = 1;
 
 /// The state as text: `key = value` lines, a checksum at the end. `parse_sampler_state` reads it.
-template <class = void>
-[[nodiscard]] std::string to_text(SamplerState const& state) {
-  std::vector<std::string> fingerprints;
+template <class Late>
+[[nodiscard]] std::string to_text(BasicSamplerState<Late> const& state) {
+  std::vector<rlhf::detail::late<std::string, Late>> fingerprints;
   for (std::uint64_t const fingerprint : state.fingerprints) {
     fingerprints.push_back(hex_text(fingerprint));
   }
@@ -88,10 +93,10 @@ void next_words(TextRecordReader& reader, std::string_view key, Word&& word) {
   }
 }
 
-template <class = void>
-[[nodiscard]] std::vector<std::int64_t> next_counts(TextRecordReader& reader,
-                                                    std::string_view key) {
-  std::vector<std::int64_t> counts;
+template <class Late>
+[[nodiscard]] std::vector<rlhf::detail::late<std::int64_t, Late>> next_counts(
+    TextRecordReader& reader, std::string_view key) {
+  std::vector<rlhf::detail::late<std::int64_t, Late>> counts;
   next_words(reader, key, [&](std::string_view word) {
     std::uint64_t value = 0;
     bool const good = parse_number(word, value) && value <= static_cast<std::uint64_t>(INT64_MAX);
@@ -107,11 +112,11 @@ template <class = void>
 ///
 /// Errors: corrupted when the text is truncated, damaged, or holds a key or value that it should
 /// not; invalid_argument when a newer version wrote it. Never accepts a text in part.
-template <class = void>
-[[nodiscard]] SamplerState parse_sampler_state(std::string_view text,
-                                               std::string_view origin = "sampler state") {
+template <class Late = void>
+[[nodiscard]] BasicSamplerState<Late> parse_sampler_state(
+    std::string_view text, std::string_view origin = "sampler state") {
   TextRecordReader reader(text, sampler_state_format, sampler_state_version, origin);
-  SamplerState state;
+  BasicSamplerState<Late> state;
   state.consumed = reader.next_count("consumed");
   state.samples_per_episode = reader.next_count("samples_per_episode");
   state.repeats = reader.next_count("repeats");
@@ -126,8 +131,8 @@ template <class = void>
   state.order = reader.next("order");
   state.exhausted = detail::next_choice(reader, "exhausted",
                                         {Exhausted::cycle, Exhausted::drop, Exhausted::retain});
-  state.dataset_sizes = detail::next_counts(reader, "dataset_sizes");
-  state.ratios = detail::next_counts(reader, "ratios");
+  state.dataset_sizes = detail::next_counts<Late>(reader, "dataset_sizes");
+  state.ratios = detail::next_counts<Late>(reader, "ratios");
   detail::next_words(reader, "fingerprints", [&](std::string_view word) {
     return parse_hex(word, state.fingerprints.emplace_back());
   });
@@ -177,8 +182,8 @@ void note_changes(std::string& changes, bool accepted, std::string_view what,
 /// wants to go on from it, except those accepted.
 ///
 /// @param now The state that a sampler of this run has (its `consumed` is not looked at).
-template <class = void>
-void check_compatible(SamplerState const& saved, SamplerState const& now,
+template <class Late>
+void check_compatible(BasicSamplerState<Late> const& saved, BasicSamplerState<Late> const& now,
                       AcceptedChanges const& accepted = {}) {
   std::string changes;
   using detail::note_change;

@@ -2,6 +2,7 @@
 /// Rectangles of index space: what a rank holds of a tensor. Layer: tensor.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/tensor/shape.hpp>
 
@@ -55,8 +56,8 @@ struct Box {
 }
 
 /// Appends to `out` disjoint boxes that hold what `a` has and `b` has not (at most 2 a dimension).
-template <class = void>
-void subtract(Box const& a, Box const& b, std::vector<Box>& out) {
+template <class Late = void>
+void subtract(Box const& a, Box const& b, std::vector<detail::late<Box, Late>>& out) {
   Box const shared = intersection(a, b);
   if (shared.empty()) {
     if (!a.empty()) {
