@@ -1,6 +1,8 @@
 // Laws of plans over random pairs of layouts, meshes, shapes and cuts.
 #include <rlhf/plan/build.hpp>
+#include <rlhf/plan/cost.hpp>
 #include <rlhf/plan/proof.hpp>
+#include <rlhf/plan/schedule.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -14,6 +16,7 @@
 #include <doctest/doctest.h>
 
 #include "property/cases.hpp"
+#include "property/whole_plan.hpp"
 
 using cases::Case;
 using cases::Side;
@@ -23,6 +26,7 @@ namespace plan = rlhf::plan;
 using plan::Plan;
 using plan::Route;
 using plan::SourceChoice;
+using whole::Whole;
 
 namespace {
 
@@ -63,22 +67,19 @@ Bytes bytes_of_case(Case const& pair) {
   return out;
 }
 
-/// The plan's own promises, apart from being an exact cover. Empty where it keeps them.
-std::string broken_promise(Plan const& made, plan::Options const& options) {
-  std::map<std::pair<int, int>, int> used;  // (wave, rank)
-  std::map<int, std::vector<plan::Bucket const*>> by_flow;
+/// What plans promise apart from being an exact cover. Empty where this one keeps it.
+std::string broken_promise(Whole const& made, plan::Options const& options) {
   std::int64_t on_links = 0;
   std::int64_t moved = 0;
-  int wave = 0;
+  std::map<std::int32_t, std::int32_t> rounds;
   for (plan::Bucket const& bucket : made.buckets) {
-    plan::Flow const& flow = made.flows.at(static_cast<std::size_t>(bucket.flow));
+    whole::WholeFlow const& flow = made.flows.at(static_cast<std::size_t>(bucket.flow));
     if (bucket.bytes > options.bucket_bytes || bucket.bytes <= 0) {
       return "a bucket of " + std::to_string(bucket.bytes) + " bytes";
     }
-    if (bucket.wave < wave || bucket.wave >= made.waves) {
-      return "waves out of order";
+    if (rounds[bucket.flow]++ != bucket.round) {
+      return "a flow's buckets out of order";
     }
-    wave = bucket.wave;
     std::set<int> ranks{flow.source};
     ranks.insert(flow.receivers.begin(), flow.receivers.end());
     for (plan::Forward const& forward : flow.forwards) {
@@ -87,14 +88,9 @@ std::string broken_promise(Plan const& made, plan::Options const& options) {
     if (ranks.size() != 1 + flow.receivers.size() + flow.forwards.size()) {
       return "a rank gets the same bucket twice";
     }
-    for (int const rank : ranks) {
-      if (++used[{bucket.wave, rank}] > options.slots) {
-        return "rank " + std::to_string(rank) + " has more buckets in a wave than slots";
-      }
-    }
     std::set<rlhf::DType> types;
     for (plan::Piece const& piece : bucket.pieces) {
-      types.insert(made.parameters.at(static_cast<std::size_t>(piece.parameter)).dtype);
+      types.insert(made.parameters.at(static_cast<std::size_t>(piece.parameter)).wire);
     }
     if (types.size() != 1) {
       return "a bucket of several types";
@@ -102,14 +98,6 @@ std::string broken_promise(Plan const& made, plan::Options const& options) {
     on_links +=
         bucket.bytes * static_cast<std::int64_t>(flow.receivers.size() + flow.forwards.size());
     moved += bucket.bytes * static_cast<std::int64_t>(flow.destinations.size());
-    by_flow[bucket.flow].push_back(&bucket);
-  }
-  for (int w = 0; w < made.waves; ++w) {
-    bool const any = std::any_of(made.buckets.begin(), made.buckets.end(),
-                                 [&](plan::Bucket const& bucket) { return bucket.wave == w; });
-    if (!any) {
-      return "an empty wave";
-    }
   }
   if (on_links != made.bytes_on_links || moved != made.bytes_moved) {
     return "totals that are not the buckets'";
@@ -117,10 +105,55 @@ std::string broken_promise(Plan const& made, plan::Options const& options) {
   return {};
 }
 
+/// A bucket as anybody sees it: its flow by name.
+std::string print(Plan const& made, plan::Schedule const& schedule, plan::Bucket const& bucket) {
+  plan::Flow const& flow = schedule.flows.at(static_cast<std::size_t>(bucket.flow));
+  std::string out = rlhf::text(flow.source, "/", flow.path, "#", bucket.round, " of ", flow.bytes);
+  for (plan::Piece const& piece : bucket.pieces) {
+    out += " " + made.parameters.at(static_cast<std::size_t>(piece.parameter)) +
+           rlhf::to_string(piece.box);
+  }
+  return out;
+}
+
+/// Every rank's schedule is its share of the schedule of all, in the same order.
+std::string torn_schedule(Plan const& made, int world) {
+  plan::Schedule const all = plan::schedule(made);
+  for (int rank = 0; rank < world; ++rank) {
+    std::vector<std::string> want;
+    for (plan::Bucket const& bucket : all.buckets) {
+      plan::Flow const& flow = all.flows.at(static_cast<std::size_t>(bucket.flow));
+      plan::Path const& path = made.paths.at(static_cast<std::size_t>(flow.path));
+      bool passes = flow.source == rank || whole::has(path.receivers, rank);
+      for (plan::Forward const& forward : path.forwards) {
+        passes = passes || forward.to == rank;
+      }
+      if (passes) {
+        want.push_back(print(made, all, bucket));
+      }
+    }
+    plan::Schedule const own = plan::schedule(made, rank);
+    std::vector<std::string> got;
+    for (plan::Bucket const& bucket : own.buckets) {
+      got.push_back(print(made, own, bucket));
+    }
+    if (got != want) {
+      return "rank " + std::to_string(rank) + " has another order or other buckets";
+    }
+    auto const is_own = [&](plan::LocalCopy const& copy) { return copy.rank == rank; };
+    if (std::count_if(all.copies.begin(), all.copies.end(), is_own) !=
+        static_cast<std::ptrdiff_t>(own.copies.size())) {
+      return "rank " + std::to_string(rank) + " has other copies";
+    }
+  }
+  return {};
+}
+
 std::string route_of(Route route) {
   return route == Route::point_to_point ? "point to point"
          : route == Route::broadcast    ? "broadcast"
-                                        : "two stages";
+         : route == Route::two_stage    ? "two stages"
+                                        : "hierarchical";
 }
 
 }  // namespace
@@ -131,41 +164,55 @@ TEST_CASE(
   int with_local = 0;
   int with_forwards = 0;
   int with_broadcast = 0;
-  int with_many_waves = 0;
+  int with_many_rounds = 0;
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
     Case const pair = cases::random_case(seed, 12, seed % 2 == 0);
     plan::Description const source = cases::describe(pair, Side::source);
     plan::Description const destination = cases::describe(pair, Side::destination);
     Bytes const bytes = bytes_of_case(pair);
-    for (Route const route : {Route::point_to_point, Route::broadcast, Route::two_stage}) {
+    plan::Topology const hosts =
+        plan::Topology::of_hosts(pair.world, 1 + static_cast<int>(seed % 4));
+    for (Route const route :
+         {Route::point_to_point, Route::broadcast, Route::two_stage, Route::hierarchical}) {
       bool const fits = pair.destination.tensor % pair.source.tensor == 0 &&
                         pair.source.pipeline % pair.destination.pipeline == 0;
       plan::Options const options{route,
                                   seed % 3 == 0 ? SourceChoice::balanced : SourceChoice::paired,
-                                  seed % 5 == 0 ? 4096 : 256, 1 + static_cast<int>(seed % 3)};
+                                  seed % 5 == 0 ? 4096 : 256, 2 + 2 * static_cast<int>(seed % 3)};
       if (route == Route::two_stage && !fits) {
         CHECK_THROWS_AS(static_cast<void>(plan::build(source, destination, options)), rlhf::Error);
         continue;
       }
       CAPTURE(seed);
       CAPTURE(route_of(route));
-      Plan const made = plan::build(source, destination, options);
+      Plan const made = plan::build(source, destination, options, hosts);
+      Whole const all = whole::spread(made);
       ++plans;
-      with_local += made.local_copies.empty() ? 0 : 1;
-      with_many_waves += made.waves > 3 ? 1 : 0;
-      for (plan::Flow const& flow : made.flows) {
+      with_local += all.local_copies.empty() ? 0 : 1;
+      with_many_rounds += !all.buckets.empty() && all.buckets.back().round > 3 ? 1 : 0;
+      for (whole::WholeFlow const& flow : all.flows) {
         with_forwards += flow.forwards.empty() ? 0 : 1;
         with_broadcast += flow.method == plan::Method::broadcast ? 1 : 0;
       }
       CHECK(plan::find_fault(made, source, destination) == "");
+      CHECK(whole::element_fault(all, source, destination) == "");
       CHECK(made.bytes_needed == bytes.needed);
       CHECK(made.bytes_local == bytes.local);
       CHECK(made.bytes_moved == bytes.needed - bytes.local);
-      CHECK(broken_promise(made, options) == "");
-      if (route != Route::two_stage) {
+      CHECK(broken_promise(all, options) == "");
+      if (seed % 10 == 0) {
+        CHECK(torn_schedule(made, pair.world) == "");
+      }
+      plan::Prediction const cost = plan::predict(made, hosts);
+      std::int64_t const least = plan::slow_link_minimum(made, hosts);
+      CHECK(cost.bytes_slow_link >= least);
+      if (route == Route::hierarchical) {
+        CHECK(cost.bytes_slow_link == least);
+      }
+      if (route == Route::point_to_point || route == Route::broadcast) {
         CHECK(made.bytes_on_links == made.bytes_moved);
       }
-      Plan const again = plan::build(source, destination, options);
+      Plan const again = plan::build(source, destination, options, hosts);
       CHECK(again == made);
       CHECK(plan::fingerprint(again) == plan::fingerprint(made));
     }
@@ -174,7 +221,7 @@ TEST_CASE(
   CHECK(with_local > 300);
   CHECK(with_forwards > 300);
   CHECK(with_broadcast > 300);
-  CHECK(with_many_waves > 300);
+  CHECK(with_many_rounds > 300);
 }
 
 TEST_CASE(
@@ -182,11 +229,11 @@ TEST_CASE(
   int checked = 0;
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     Case const pair = cases::random_case(seed, 12, true);
-    Plan const made =
+    Whole const made = whole::spread(
         plan::build(cases::describe(pair, Side::source), cases::describe(pair, Side::destination),
-                    {Route::two_stage, SourceChoice::paired, 1024, 2});
+                    {Route::two_stage, SourceChoice::paired, 1024, 2}));
     int const ratio = pair.destination.tensor / pair.source.tensor;
-    for (plan::Flow const& flow : made.flows) {
+    for (whole::WholeFlow const& flow : made.flows) {
       std::map<int, std::set<int>> first;  // group to receivers
       for (int const receiver : flow.receivers) {
         first[pair.destination_mesh.rank_of(receiver) / ratio].insert(receiver);
@@ -216,16 +263,16 @@ TEST_CASE("balanced sources: nobody sends much more than the largest piece above
     pair.destination = Layout{.tensor = 2, .data = dice.between(1, 3)};
     cases::place(pair, dice, cases::Placement::disjoint);
     cases::add_parameters(pair, dice, 20);
-    Plan const made =
+    Whole const made = whole::spread(
         plan::build(cases::describe(pair, Side::source), cases::describe(pair, Side::destination),
-                    {Route::point_to_point, SourceChoice::balanced, 1 << 20, 2});
+                    {Route::point_to_point, SourceChoice::balanced, 1 << 20, 2}));
     std::map<int, std::int64_t> sent;
     std::int64_t largest = 0;
     for (plan::Bucket const& bucket : made.buckets) {
       for (plan::Piece const& piece : bucket.pieces) {
-        largest = std::max(largest, plan::bytes_of(made, piece));
+        largest = std::max(largest, whole::bytes_of(made, piece));
         sent[made.flows[static_cast<std::size_t>(bucket.flow)].source] +=
-            plan::bytes_of(made, piece);
+            whole::bytes_of(made, piece);
       }
     }
     for (auto const& [rank, bytes] : sent) {
@@ -245,52 +292,60 @@ TEST_CASE("a random fault planted into a random plan is found") {
     Plan made = plan::build(
         source, destination,
         {seed % 2 == 0 ? Route::two_stage : Route::broadcast, SourceChoice::paired, 256, 2});
-    if (made.buckets.empty()) {
+    if (made.moves.empty()) {
       continue;
     }
-    plan::Bucket& bucket = made.buckets[static_cast<std::size_t>(
-        dice.between(0, static_cast<int>(made.buckets.size()) - 1))];
-    plan::Flow& flow = made.flows[static_cast<std::size_t>(bucket.flow)];
-    switch (dice.between(0, 5)) {
+    plan::Move& move = made.moves[static_cast<std::size_t>(
+        dice.between(0, static_cast<int>(made.moves.size()) - 1))];
+    plan::Path& path = made.paths[static_cast<std::size_t>(move.paths[0])];
+    switch (dice.between(0, 9)) {
       case 0:
-        bucket.pieces.pop_back();
+        made.moves.pop_back();
         break;
       case 1:
-        bucket.pieces.push_back(bucket.pieces[0]);
+        made.moves.push_back(plan::Move(move));
         break;
-      case 2: {  // a source that holds none of this parameter's box
+      case 2: {  // a source that does not hold the box
+        plan::Kind const& kind = made.kinds[static_cast<std::size_t>(move.kind)];
+        std::string const& name = made.parameters[static_cast<std::size_t>(kind.parameters[0])];
         int wrong = -1;
         for (plan::RankDescription const& rank : source.ranks) {
-          bool holds = false;
-          for (plan::HeldParameter const& held : rank.parameters) {
-            for (rlhf::HeldBox const& box : held.holding.boxes) {
-              holds =
-                  holds ||
-                  (held.name ==
-                       made.parameters[static_cast<std::size_t>(bucket.pieces[0].parameter)].name &&
-                   box.box.contains(bucket.pieces[0].box));
-            }
-          }
-          wrong = holds ? wrong : rank.world_rank;
+          wrong = whole::holds(&rank, name, move.box) ? wrong : rank.world_rank;
         }
         if (wrong < 0) {
           continue;
         }
-        flow.source = wrong;
+        made.rank_sets.push_back({wrong});
+        move.sources = static_cast<std::int32_t>(made.rank_sets.size()) - 1;
         break;
       }
       case 3:
-        flow.destinations.pop_back();
+        path.destinations.pop_back();
         break;
       case 4:
-        (flow.forwards.empty() ? static_cast<void>(flow.receivers.pop_back())
-                               : flow.forwards.pop_back());
+        (path.forwards.empty() ? static_cast<void>(path.receivers.pop_back())
+                               : path.forwards.pop_back());
         break;
-      default:
-        if (bucket.pieces[0].box.rank() == 0) {
+      case 5:
+        move.first.back() += dice.between(0, 1) == 0 ? 1 : -1;
+        break;
+      case 6:
+        move.end -= 1;
+        break;
+      case 7:
+        made.kinds[static_cast<std::size_t>(move.kind)].parameters.pop_back();
+        break;
+      case 8:
+        if (made.copies.empty()) {
           continue;
         }
-        bucket.pieces[0].box.start[0] += 1;
+        made.copies.pop_back();
+        break;
+      default:
+        if (move.box.rank() == 0) {
+          continue;
+        }
+        move.box.start[0] += 1;
     }
     ++planted;
     missed += plan::find_fault(made, source, destination).empty() ? 1 : 0;

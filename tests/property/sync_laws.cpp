@@ -150,7 +150,7 @@ TEST_CASE("when a rank dies in the middle of a sync, the others fail and name it
         wrong += link.version() == Version{2} && destination.wrong(2) == 0 ? 0 : 1;
       } catch (rlhf::Error const& error) {
         wrong += error.rank() == culprit && !link.version().has_value() ? 0 : 1;
-        wrong += std::string(error.what()).find("weight sync, wave ") == std::string::npos ? 1 : 0;
+        wrong += std::string(error.what()).find("weight sync, step ") == std::string::npos ? 1 : 0;
         wrong += std::string(error.what()).find("planned failure") == std::string::npos ? 1 : 0;
         ++failures;
         throw;

@@ -6,7 +6,6 @@
 #include <rlhf/tensor/dtype.hpp>
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace rlhf::inline v0::plan {
@@ -24,8 +23,8 @@ struct BucketItem {
 /// their dtype; exactly the limit fits; a limit of 0 or less means one bucket a dtype. Cost: one
 /// pass. Source: the reference's `bucket_tensors`, equal to its recorded results.
 template <class = void>
-[[nodiscard]] std::vector<std::vector<std::int32_t>> fill_buckets(std::span<BucketItem const> items,
-                                                                  std::int64_t limit_bytes) {
+[[nodiscard]] std::vector<std::vector<std::int32_t>> fill_buckets(
+    std::vector<BucketItem> const& items, std::int64_t limit_bytes) {
   struct Open {
     DType dtype{};
     std::int64_t bytes = 0;

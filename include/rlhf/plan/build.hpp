@@ -1,193 +1,571 @@
 /// @file
-/// Builds the plan of a sync from what both sides hold. Layer: plan.
+/// Makes plans. Layer: plan.
 #pragma once
 
 #include <rlhf/core/error.hpp>
-#include <rlhf/core/hash.hpp>
+#include <rlhf/core/hash_index.hpp>
 #include <rlhf/core/sort.hpp>
-#include <rlhf/plan/description.hpp>
-#include <rlhf/plan/detail/needs.hpp>
-#include <rlhf/plan/detail/table.hpp>
-#include <rlhf/plan/detail/waves.hpp>
+#include <rlhf/plan/cost.hpp>
+#include <rlhf/plan/detail/choose.hpp>
+#include <rlhf/plan/detail/overlap.hpp>
 #include <rlhf/plan/options.hpp>
+#include <rlhf/plan/placement.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/relay.hpp>
+#include <rlhf/plan/topology.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <utility>
 #include <vector>
 
 namespace rlhf::inline v0::plan {
 namespace detail {
 
-/// Collects pieces by the path they take.
-template <class = void>
-class FlowTable {
+/// Whether a sync can turn elements of one type into the other.
+[[nodiscard]] constexpr bool converts(DType from, DType to) noexcept {
+  auto const is_float = [](DType dtype) {
+    return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
+  };
+  return from == to || (is_float(from) && is_float(to));
+}
+
+/// One plan in the making.
+template <class T>
+class Builder {
  public:
-  void add(Flow flow, Piece const& piece, std::int64_t bytes) {
-    Fingerprint print;
-    print.add(static_cast<std::uint64_t>(flow.source));
-    detail::add(print, flow.receivers);
-    detail::add(print, flow.destinations);
-    for (Forward const& forward : flow.forwards) {
-      print.add(static_cast<std::uint64_t>(forward.from));
-      print.add(static_cast<std::uint64_t>(forward.to));
+  Builder(BasicPlacement<T> const& source, BasicPlacement<T> const& destination,
+          Options const& options, BasicTopology<T> const& topology)
+      : source_(source),
+        destination_(destination),
+        options_(options),
+        topology_(topology),
+        own_(destination.world_ranks.size(), -1),
+        single_(destination.world_ranks.size(), -1) {
+    plan_.route = options.route;
+    plan_.bucket_bytes = options.bucket_bytes;
+    plan_.slots = options.slots;
+    std::vector<int> source_of;  // world rank to source module rank
+    for (auto const* const side : {&source.world_ranks, &destination.world_ranks}) {
+      for (int const rank : *side) {
+        plan_.world = rank < plan_.world ? plan_.world : rank + 1;
+      }
     }
-    std::uint64_t const key = print.value();
-    std::size_t const at =
-        rlhf::detail::first_not(index_, [&](auto const& entry) { return entry.first < key; });
-    if (at == index_.size() || index_[at].first != key) {
-      index_.insert(index_.begin() + static_cast<std::ptrdiff_t>(at), {key, flows.size()});
-      flows.push_back(std::move(flow));
-      pieces.emplace_back();
+    source_of.assign(static_cast<std::size_t>(plan_.world), -1);
+    for (std::size_t s = 0; s < source.world_ranks.size(); ++s) {
+      source_of[static_cast<std::size_t>(source.world_ranks[s])] = static_cast<int>(s);
     }
-    std::size_t const flow_at = index_[at].second;
-    flows[flow_at].bytes += bytes;
-    pieces[flow_at].push_back(piece);
+    is_destination_.assign(source.world_ranks.size(), 0);
+    for (std::size_t d = 0; d < own_.size(); ++d) {
+      own_[d] = source_of[static_cast<std::size_t>(destination.world_ranks[d])];
+      if (own_[d] >= 0) {
+        is_destination_[static_cast<std::size_t>(own_[d])] = 1;
+      }
+    }
+    plan_.source_ranks = add_ranks(source.world_ranks);
+    plan_.destination_ranks = add_ranks(destination.world_ranks);
+    if (options.route == Route::two_stage) {
+      relays_.push_back(RelayChoice<>(source.layout, destination.layout));
+    }
   }
 
-  std::vector<Flow> flows;
-  std::vector<std::vector<Piece>> pieces;
+  [[nodiscard]] BasicPlan<T> build() {
+    make_kinds();
+    indices_.resize(source_.patterns.size());
+    indexed_.assign(source_.patterns.size(), 0);
+    for (std::size_t k = 0; k < plan_.kinds.size(); ++k) {
+      plan_kind(static_cast<std::int32_t>(k));
+    }
+    if (options_.choice == SourceChoice::balanced || options_.route == Route::hierarchical) {
+      choose_balanced(plan_);
+    } else {
+      for (auto& move : plan_.moves) {
+        move.first = {0, move.parameters() * static_cast<std::int64_t>(move.paths.size())};
+      }
+    }
+    add_totals();
+    return std::move(plan_);
+  }
 
  private:
-  std::vector<std::pair<std::uint64_t, std::size_t>> index_;
-};
+  /// Groups the destination's parameters by how they lie on both sides.
+  void make_kinds() {
+    rlhf::detail::HashIndex<> by_name;
+    for (std::size_t s = 0; s < source_.parameters.size(); ++s) {
+      by_name.add(Fingerprint().add(source_.parameters[s].name).value(), static_cast<int>(s));
+    }
+    std::vector<std::uint8_t> used(source_.parameters.size(), 0);
+    rlhf::detail::HashIndex<> by_look;
+    for (std::size_t p = 0; p < destination_.parameters.size(); ++p) {
+      PlacedParameter const& wanted = destination_.parameters[p];
+      int const found = by_name.find(Fingerprint().add(wanted.name).value(), [&](int number) {
+        return source_.parameters[static_cast<std::size_t>(number)].name == wanted.name;
+      });
+      if (found < 0) {
+        refuse_missing(wanted);
+      }
+      PlacedParameter const& given = source_.parameters[static_cast<std::size_t>(found)];
+      used[static_cast<std::size_t>(found)] = 1;
+      if (given.global != wanted.global || !converts(given.dtype, wanted.dtype)) {
+        refuse_difference(wanted, given);
+      }
+      std::int32_t const look[] = {given.pattern, wanted.pattern,
+                                   static_cast<std::int32_t>(given.dtype),
+                                   static_cast<std::int32_t>(wanted.dtype)};
+      Fingerprint print;
+      for (std::int32_t const value : look) {
+        print.add(static_cast<std::uint64_t>(value));
+      }
+      add(print, wanted.global);
+      auto const same = [&](int number) {
+        auto const index = static_cast<std::size_t>(number);
+        return patterns_of_[index].first == given.pattern &&
+               patterns_of_[index].second == wanted.pattern &&
+               plan_.kinds[index].source_dtype == given.dtype &&
+               plan_.kinds[index].destination_dtype == wanted.dtype &&
+               plan_.kinds[index].global == wanted.global;
+      };
+      int kind = by_look.find(print.value(), same);
+      if (kind < 0) {
+        kind = static_cast<int>(plan_.kinds.size());
+        by_look.add(print.value(), kind);
+        plan_.kinds.push_back(Kind{given.dtype, wanted.dtype, wanted.global, {}});
+        patterns_of_.emplace_back(given.pattern, wanted.pattern);
+      }
+      plan_.kinds[static_cast<std::size_t>(kind)].parameters.push_back(
+          static_cast<std::int32_t>(p));
+      plan_.parameters.push_back(wanted.name);
+    }
+    for (std::size_t s = 0; s < used.size(); ++s) {
+      if (used[s] == 0) {
+        plan_.unused.push_back(source_.parameters[s].name);
+      }
+    }
+    rlhf::detail::sort(plan_.unused);
+  }
 
-/// The path of a piece in the two-stage route: to one relay for each group of destination ranks,
-/// which passes it to the other members that need it.
-template <class = void>
-[[nodiscard]] Flow two_stage_flow(Description const& source, Description const& destination,
-                                  int from, std::vector<int> const& to, RelayChoice<>& relays) {
-  Flow flow;
-  flow.source = source.ranks[static_cast<std::size_t>(from)].world_rank;
-  int const stage = source.layout.coordinate(from).pipeline;
-  auto const world = [&](int rank) {
-    return destination.ranks[static_cast<std::size_t>(rank)].world_rank;
+  [[nodiscard]] int first_holder(BasicPlacement<T> const& side, std::int32_t pattern) const {
+    for (Part const& part : side.patterns[static_cast<std::size_t>(pattern)]) {
+      auto const& ranks = side.rank_sets[static_cast<std::size_t>(part.ranks)];
+      return side.world_ranks[static_cast<std::size_t>(ranks.front())];
+    }
+    return side.world_ranks.front();
+  }
+  [[noreturn]] void refuse_missing(PlacedParameter const& wanted) const {
+    int const rank = first_holder(destination_, wanted.pattern);
+    fail(Errc::incompatible_policy,
+         text("parameter ", wanted.name, ": destination rank ", rank, " needs elements ",
+              to_string(Box::whole(wanted.global)),
+              ", which no source rank holds (the source has no parameter of that name)"),
+         rank);
+  }
+  [[noreturn]] void refuse_difference(PlacedParameter const& wanted,
+                                      PlacedParameter const& given) const {
+    int const rank = first_holder(source_, given.pattern);
+    fail(
+        Errc::incompatible_policy,
+        text("parameter ", wanted.name, " is ", rlhf::to_string(wanted.dtype), " ",
+             to_string(wanted.global), " in the destination, but ", rlhf::to_string(given.dtype),
+             " ", to_string(given.global), " on source rank ", rank,
+             given.global != wanted.global ? "; global shapes must be equal on both sides"
+                                           : "; types must be equal, or both of f32, bf16 and f16"),
+        rank);
+  }
+
+  [[nodiscard]] PatternIndex<T> const& index_of(std::int32_t pattern) {
+    auto const at = static_cast<std::size_t>(pattern);
+    if (indexed_[at] == 0) {
+      indexed_[at] = 1;
+      indices_[at] = PatternIndex<T>(source_, pattern, [&](int rank) {
+        return is_destination_[static_cast<std::size_t>(rank)] != 0;
+      });
+    }
+    return indices_[at];
+  }
+
+  /// All copies and moves of one kind.
+  void plan_kind(std::int32_t kind) {
+    auto const [from, to] = patterns_of_[static_cast<std::size_t>(kind)];
+    PatternIndex<T> const& source = index_of(from);
+    std::vector<Need> moves;
+    std::vector<Need> copies;
+    for (Part const& part : destination_.patterns[static_cast<std::size_t>(to)]) {
+      for (auto const& group : groups_of(part, source)) {
+        auto const into = [&](std::vector<Need>& needs) {
+          return [&needs, &group](std::int32_t index, Box const& box) {
+            needs.push_back(Need{index, box, group.ranks});
+          };
+        };
+        auto copy = into(copies);
+        auto move = into(moves);
+        std::vector<Box> const missing = cover(part.box, source, group.own, copy, move);
+        if (!missing.empty()) {
+          int const rank = destination_.world_ranks[static_cast<std::size_t>(group.ranks.front())];
+          Kind const& planned = plan_.kinds[static_cast<std::size_t>(kind)];
+          auto const parameter = static_cast<std::size_t>(planned.parameters.front());
+          fail(Errc::incompatible_policy,
+               text("parameter ", plan_.parameters[parameter], ": destination rank ", rank,
+                    " needs elements ", to_string(missing.front()), ", which no source rank holds"),
+               rank);
+        }
+      }
+    }
+    merge_needs(copies);
+    merge_needs(moves);
+    for (Need& need : copies) {
+      plan_.copies.push_back(Copy{kind, need.box, add_ranks(world_ranks_of(need.ranks))});
+    }
+    for (Need const& need : moves) {
+      emit(kind, need.box,
+           source_.rank_sets[static_cast<std::size_t>(source.part(need.part).ranks)], need.ranks);
+    }
+  }
+
+  struct Group {
+    std::vector<std::int32_t> own;  // parts that the same ranks hold as sources
+    std::vector<int> ranks;
   };
-  for (std::size_t i = 0; i < to.size();) {  // destinations ascend, so groups are runs
-    int const group = relays.group_of(to[i]);
-    bool source_is_member = false;
-    for (int m = 0; m < relays.ratio(); ++m) {
-      source_is_member = source_is_member || world(relays.member(group, m)) == flow.source;
+  /// The ranks of a destination part, by what they hold on the source side themselves.
+  [[nodiscard]] std::vector<Group> groups_of(Part const& part, PatternIndex<T> const& source) {
+    std::vector<Group> groups;
+    for (int const rank : destination_.rank_sets[static_cast<std::size_t>(part.ranks)]) {
+      int const as_source = own_[static_cast<std::size_t>(rank)];
+      std::vector<std::int32_t> own;
+      if (as_source >= 0) {
+        own = source.of_rank(as_source);
+        std::size_t kept = 0;
+        for (std::int32_t const index : own) {
+          if (!intersection(source.part(index).box, part.box).empty()) {
+            own[kept++] = index;
+          }
+        }
+        own.resize(kept);
+      }
+      std::size_t at = 0;
+      while (at < groups.size() && groups[at].own != own) {
+        ++at;
+      }
+      if (at == groups.size()) {
+        groups.push_back(Group{std::move(own), {}});
+      }
+      groups[at].ranks.push_back(rank);
     }
-    int const relay = world(relays.relay(group, stage));
-    if (!source_is_member) {
-      flow.receivers.push_back(relay);
+    return groups;
+  }
+
+  [[nodiscard]] std::vector<int> world_ranks_of(std::vector<int> const& ranks) const {
+    std::vector<int> out;
+    out.reserve(ranks.size());
+    for (int const rank : ranks) {
+      out.push_back(destination_.world_ranks[static_cast<std::size_t>(rank)]);
     }
-    for (; i < to.size() && relays.group_of(to[i]) == group; ++i) {
-      int const rank = world(to[i]);
-      flow.destinations.push_back(rank);
-      if (source_is_member) {
-        flow.receivers.push_back(rank);  // the source sits inside the group: straight
-      } else if (rank != relay) {
-        flow.forwards.push_back(Forward{relay, rank});
+    return out;
+  }
+  [[nodiscard]] std::int32_t add_ranks(std::vector<int> world_ranks) {
+    return sets_.add(std::move(world_ranks),
+                     [](Fingerprint& print, auto const& set) { detail::add(print, set); });
+  }
+  [[nodiscard]] std::int32_t add_sources(std::vector<int> const& ranks) {
+    std::vector<int> world;
+    world.reserve(ranks.size());
+    for (int const rank : ranks) {
+      world.push_back(source_.world_ranks[static_cast<std::size_t>(rank)]);
+    }
+    return add_ranks(std::move(world));
+  }
+  [[nodiscard]] std::int32_t add_path(Path path) {
+    return paths_.add(std::move(path), [](Fingerprint& print, Path const& one) {
+      print.add(static_cast<std::uint64_t>(one.method));
+      detail::add(print, one.receivers);
+      detail::add(print, one.destinations);
+      for (Forward const& forward : one.forwards) {
+        print.add(static_cast<std::uint64_t>(forward.from))
+            .add(static_cast<std::uint64_t>(forward.to));
+      }
+    });
+  }
+  /// Straight to one destination module rank.
+  [[nodiscard]] std::int32_t path_to(int rank) {
+    std::int32_t& known = single_[static_cast<std::size_t>(rank)];
+    if (known < 0) {
+      int const world = destination_.world_ranks[static_cast<std::size_t>(rank)];
+      known = add_path(Path{Method::send, {world}, {}, {world}});
+    }
+    return known;
+  }
+  [[nodiscard]] std::vector<std::int32_t> paths_to(std::vector<int> const& ranks) {
+    std::vector<std::int32_t> out;
+    out.reserve(ranks.size());
+    for (int const rank : ranks) {
+      out.push_back(path_to(rank));
+    }
+    return out;
+  }
+  void add_move(std::int32_t kind, Box const& box, std::int32_t sources,
+                std::vector<std::int32_t> paths) {
+    auto const all =
+        static_cast<std::int32_t>(plan_.kinds[static_cast<std::size_t>(kind)].parameters.size());
+    plan_.moves.push_back(Move{kind, box, 0, all, sources, std::move(paths), {}});
+  }
+
+  /// Plans how source ranks `from` bring a box to destination ranks `to`.
+  void emit(std::int32_t kind, Box const& box, std::vector<int> const& from,
+            std::vector<int> const& to) {
+    if (options_.route == Route::hierarchical && !topology_.is_flat()) {
+      emit_hierarchical(kind, box, from, to);
+    } else if (options_.choice == SourceChoice::paired || options_.route == Route::two_stage) {
+      // Each destination rank has its source; those with the same one go together.
+      std::vector<std::pair<int, std::vector<int>>> by_source;
+      for (int const rank : to) {
+        int const source = paired_source(from, rank);
+        std::size_t at = 0;
+        while (at < by_source.size() && by_source[at].first != source) {
+          ++at;
+        }
+        if (at == by_source.size()) {
+          by_source.emplace_back(source, std::vector<int>{});
+        }
+        by_source[at].second.push_back(rank);
+      }
+      for (auto const& [source, ranks] : by_source) {
+        add_move(kind, box, add_sources({source}), route_from(source, ranks));
+      }
+    } else {
+      add_move(kind, box, add_sources(from), route_from(from.front(), to));
+    }
+  }
+
+  [[nodiscard]] int paired_source(std::vector<int> const& from, int rank) const {
+    Coordinate const to = destination_.layout.coordinate(rank);
+    int best = 8;
+    int source = from.front();
+    for (int const holder : from) {
+      int const apart =
+          distance(source_.layout, source_.layout.coordinate(holder), destination_.layout, to);
+      if (apart < best) {
+        best = apart;
+        source = holder;
+      }
+    }
+    return source;
+  }
+
+  [[nodiscard]] std::vector<std::int32_t> route_from(int source, std::vector<int> const& to) {
+    if (options_.route == Route::two_stage) {
+      return {two_stage_path(source, to)};
+    }
+    if (options_.route == Route::broadcast && to.size() > 1) {
+      std::vector<int> const world = world_ranks_of(to);
+      return {add_path(Path{Method::broadcast, world, {}, world})};
+    }
+    return paths_to(to);
+  }
+
+  /// To one relay for each group of destination ranks, which passes the box to the other members
+  /// that need it.
+  [[nodiscard]] std::int32_t two_stage_path(int source, std::vector<int> const& to) {
+    RelayChoice<>& relays = relays_.front();
+    Path path;
+    int const from = source_.world_ranks[static_cast<std::size_t>(source)];
+    int const stage = source_.layout.coordinate(source).pipeline;
+    auto const world = [&](int rank) {
+      return destination_.world_ranks[static_cast<std::size_t>(rank)];
+    };
+    for (std::size_t i = 0; i < to.size();) {  // destinations ascend, so groups are runs
+      int const group = relays.group_of(to[i]);
+      bool source_is_member = false;
+      for (int m = 0; m < relays.ratio(); ++m) {
+        source_is_member = source_is_member || world(relays.member(group, m)) == from;
+      }
+      int const relay = world(relays.relay(group, stage));
+      if (!source_is_member) {
+        path.receivers.push_back(relay);
+      }
+      for (; i < to.size() && relays.group_of(to[i]) == group; ++i) {
+        int const rank = world(to[i]);
+        path.destinations.push_back(rank);
+        if (source_is_member) {
+          path.receivers.push_back(rank);  // the source sits inside the group: straight
+        } else if (rank != relay) {
+          path.forwards.push_back(Forward{relay, rank});
+        }
+      }
+    }
+    path.method = path.receivers.size() > 1 ? Method::broadcast : Method::send;
+    return add_path(std::move(path));
+  }
+
+  /// Into each domain once, striped over the ranks there that need it, and on inside the domain.
+  void emit_hierarchical(std::int32_t kind, Box const& box, std::vector<int> const& from,
+                         std::vector<int> const& to) {
+    std::vector<std::pair<int, std::vector<int>>> by_domain;
+    for (int const rank : to) {
+      int const domain =
+          topology_.domain_of(destination_.world_ranks[static_cast<std::size_t>(rank)]);
+      std::size_t at = 0;
+      while (at < by_domain.size() && by_domain[at].first != domain) {
+        ++at;
+      }
+      if (at == by_domain.size()) {
+        by_domain.emplace_back(domain, std::vector<int>{});
+      }
+      by_domain[at].second.push_back(rank);
+    }
+    std::vector<int> straight;  // alone in a domain without a source
+    for (auto const& [domain, ranks] : by_domain) {
+      std::vector<int> inside;
+      for (int const source : from) {
+        int const world = source_.world_ranks[static_cast<std::size_t>(source)];
+        if (topology_.domain_of(world) == domain) {
+          inside.push_back(source);
+        }
+      }
+      if (!inside.empty()) {
+        add_move(kind, box, add_sources(inside), paths_to(ranks));
+      } else if (ranks.size() == 1) {
+        straight.push_back(ranks.front());
+      } else {
+        emit_striped(kind, box, add_sources(from), world_ranks_of(ranks));
+      }
+    }
+    if (!straight.empty()) {
+      add_move(kind, box, add_sources(from), paths_to(straight));
+    }
+  }
+
+  /// Each of the ranks takes a stripe across the slow link and gives it to the others.
+  void emit_striped(std::int32_t kind, Box const& box, std::int32_t sources,
+                    std::vector<int> const& ranks) {
+    auto const relays = static_cast<std::int64_t>(ranks.size());
+    auto const all =
+        static_cast<std::int64_t>(plan_.kinds[static_cast<std::size_t>(kind)].parameters.size());
+    int widest = -1;
+    for (int d = 0; d < box.rank(); ++d) {
+      widest = widest < 0 || box.extent[d] > box.extent[widest] ? d : widest;
+    }
+    bool const by_parameter = all >= relays || widest < 0;
+    std::int64_t const total = by_parameter ? all : box.extent[widest];
+    for (std::int64_t i = 0; i < relays; ++i) {
+      std::int64_t const begin = total * i / relays;
+      std::int64_t const end = total * (i + 1) / relays;
+      if (begin == end) {
+        continue;
+      }
+      // Stripes differ in size by one at most; kinds begin with different ranks.
+      int const relay = ranks[static_cast<std::size_t>((i + kind) % relays)];
+      Path path{Method::send, {relay}, {}, ranks};
+      for (int const rank : ranks) {
+        if (rank != relay) {
+          path.forwards.push_back(Forward{relay, rank});
+        }
+      }
+      Box part = box;
+      if (!by_parameter) {
+        part.start[widest] += begin;
+        part.extent[widest] = end - begin;
+      }
+      add_move(kind, part, sources, {add_path(std::move(path))});
+      if (by_parameter) {
+        plan_.moves.back().begin = static_cast<std::int32_t>(begin);
+        plan_.moves.back().end = static_cast<std::int32_t>(end);
       }
     }
   }
-  flow.method = flow.receivers.size() > 1 ? Method::broadcast : Method::send;
-  return flow;
-}
+
+  void add_totals() {
+    for (std::size_t k = 0; k < plan_.kinds.size(); ++k) {
+      Kind const& kind = plan_.kinds[k];
+      auto const to = static_cast<std::size_t>(patterns_of_[k].second);
+      for (Part const& part : destination_.patterns[to]) {
+        plan_.bytes_needed +=
+            wire_bytes(kind, part.box) * std::ssize(kind.parameters) *
+            std::ssize(destination_.rank_sets[static_cast<std::size_t>(part.ranks)]);
+      }
+    }
+    for (Copy const& copy : plan_.copies) {
+      Kind const& kind = plan_.kinds[static_cast<std::size_t>(copy.kind)];
+      plan_.bytes_local += wire_bytes(kind, copy.box) * std::ssize(kind.parameters) *
+                           std::ssize(plan_.rank_sets[static_cast<std::size_t>(copy.ranks)]);
+    }
+    for (Move const& move : plan_.moves) {
+      Kind const& kind = plan_.kinds[static_cast<std::size_t>(move.kind)];
+      std::int64_t const bytes = wire_bytes(kind, move.box) * move.parameters();
+      for (std::int32_t const p : move.paths) {
+        Path const& path = plan_.paths[static_cast<std::size_t>(p)];
+        plan_.bytes_moved += bytes * std::ssize(path.destinations);
+        plan_.bytes_on_links += bytes * (std::ssize(path.receivers) + std::ssize(path.forwards));
+      }
+    }
+  }
+
+  BasicPlacement<T> const& source_;
+  BasicPlacement<T> const& destination_;
+  Options const& options_;
+  BasicTopology<T> const& topology_;
+  BasicPlan<T> plan_;
+  std::vector<int> own_;     // destination module rank to source module rank, or -1
+  std::vector<int> single_;  // destination module rank to its straight path, or -1
+  std::vector<std::uint8_t> is_destination_;
+  std::vector<std::pair<std::int32_t, std::int32_t>> patterns_of_;  // of every kind
+  std::vector<PatternIndex<T>> indices_;                            // of source patterns
+  std::vector<std::uint8_t> indexed_;
+  std::vector<RelayChoice<>> relays_;  // one, for two stages
+  Distinct<std::vector<int>> sets_{plan_.rank_sets};
+  Distinct<Path> paths_{plan_.paths};
+};
 
 }  // namespace detail
 
 /// The plan that gives every destination rank what it holds, from ranks that have it.
 ///
 /// Bytes that a rank has on both sides are copied, not sent; of the rest each byte is sent to a
-/// destination rank once (twice over links in the two-stage route, where a relay passes it on).
-/// Every rank that builds from equal arguments gets an equal plan.
+/// destination rank once (over more links where a rank passes it on). Every rank that builds from
+/// equal arguments gets an equal plan. `topology` matters for the hierarchical and the automatic
+/// route only.
 /// Errors: incompatible_policy naming the parameter and rank where a name, shape, type or box has
-/// no source, or the route cannot serve the layouts. Cost: overlaps of boxes, n log n in them.
-template <class = void>
-[[nodiscard]] Plan build(Description const& source, Description const& destination,
-                         Options const& options) {
+/// no source, or the route cannot serve the layouts. Cost: about the distinct ways in which
+/// parameters lie on both sides, times the ranks that hold each.
+template <class T>
+[[nodiscard]] BasicPlan<T> build(BasicPlacement<T> const& source,
+                                 BasicPlacement<T> const& destination, Options const& options,
+                                 BasicTopology<T> const& topology = {}) {
   expects(options.bucket_bytes >= 256, "a bucket needs at least 256 bytes");
-  expects(options.slots >= 1, "a wave needs at least one slot a rank");
-  expects(static_cast<int>(source.ranks.size()) == source.layout.ranks() &&
-              static_cast<int>(destination.ranks.size()) == destination.layout.ranks(),
-          "a description needs one entry for each rank of its layout");
-  bool const two_stage = options.route == Route::two_stage;
-  if (two_stage) {
+  expects(options.slots >= 2 && options.slots % 2 == 0,
+          "staging needs an even number of slots, at least 2");
+  if (options.route == Route::two_stage) {
     PairFault const fault = two_stage_fault(source.layout, destination.layout);
     if (fault != PairFault::none) {
       fail(Errc::incompatible_policy, describe(fault, source.layout, destination.layout));
     }
   }
+  if (options.route != Route::automatic) {
+    return detail::Builder<T>(source, destination, options, topology).build();
+  }
+  BasicPlan<T> best;
+  double least = -1;
+  for (Route const route : {Route::point_to_point, Route::broadcast, Route::hierarchical}) {
+    Options one = options;
+    one.route = route;
+    if (route == Route::hierarchical && topology.is_flat()) {
+      continue;
+    }
+    BasicPlan<T> made = detail::Builder<T>(source, destination, one, topology).build();
+    double const seconds = predict(made, topology).seconds;
+    if (least < 0 || seconds < least) {
+      least = seconds;
+      best = std::move(made);
+    }
+  }
+  return best;
+}
 
-  Plan plan;
-  plan.bucket_bytes = options.bucket_bytes;
-  plan.slots = options.slots;
-  detail::ParameterTable const table(destination);
-  plan.parameters = table.parameters;
-  auto const boxes = detail::source_boxes(source, table, plan.unused);
-  std::vector<detail::Need> needs = detail::needs_of(source, destination, table, boxes, plan);
-  if (options.choice == SourceChoice::paired) {
-    detail::choose_paired(source.layout, destination.layout, needs);
-  } else {
-    detail::choose_balanced(plan, source.layout.ranks(), needs);
-  }
-
-  // Needs of the same bytes from the same source stand together, destinations ascending.
-  rlhf::detail::sort_by(needs, [](detail::Need const& a, detail::Need const& b) {
-    if (a.source != b.source) {
-      return a.source < b.source;
-    }
-    if (a.piece.parameter != b.piece.parameter) {
-      return a.piece.parameter < b.piece.parameter;
-    }
-    if (a.piece.box != b.piece.box) {
-      return detail::before(a.piece.box, b.piece.box);
-    }
-    return a.destination < b.destination;
-  });
-  std::optional<RelayChoice<>> relays;
-  if (two_stage) {
-    relays.emplace(source.layout, destination.layout);
-  }
-  detail::FlowTable table_of_flows;
-  for (std::size_t i = 0; i < needs.size();) {
-    std::size_t end = i;
-    std::vector<int> to;
-    while (end < needs.size() && needs[end].source == needs[i].source &&
-           needs[end].piece == needs[i].piece) {
-      to.push_back(needs[end++].destination);
-    }
-    Piece const& piece = needs[i].piece;
-    std::int64_t const bytes = bytes_of(plan, piece);
-    plan.bytes_moved += bytes * static_cast<std::int64_t>(to.size());
-    int const from = source.ranks[static_cast<std::size_t>(needs[i].source)].world_rank;
-    std::vector<int> ranks;
-    ranks.reserve(to.size());
-    for (int const rank : to) {
-      ranks.push_back(destination.ranks[static_cast<std::size_t>(rank)].world_rank);
-    }
-    if (two_stage) {
-      table_of_flows.add(detail::two_stage_flow(source, destination, needs[i].source, to, *relays),
-                         piece, bytes);
-    } else if (options.route == Route::broadcast && ranks.size() > 1) {
-      table_of_flows.add(Flow{from, Method::broadcast, ranks, {}, ranks, 0}, piece, bytes);
-    } else {
-      for (int const rank : ranks) {
-        table_of_flows.add(Flow{from, Method::send, {rank}, {}, {rank}, 0}, piece, bytes);
-      }
-    }
-    i = end;
-  }
-  plan.flows = std::move(table_of_flows.flows);
-  for (LocalCopy const& copy : plan.local_copies) {
-    plan.bytes_local += bytes_of(plan, copy.piece);
-  }
-  std::vector<std::vector<Bucket>> by_flow;
-  for (std::size_t f = 0; f < plan.flows.size(); ++f) {
-    Flow const& flow = plan.flows[f];
-    plan.bytes_on_links +=
-        flow.bytes * static_cast<std::int64_t>(flow.receivers.size() + flow.forwards.size());
-    by_flow.push_back(
-        detail::buckets_of(plan, static_cast<std::int32_t>(f), table_of_flows.pieces[f]));
-  }
-  plan.buckets = detail::order_in_waves(plan, std::move(by_flow));
-  return plan;
+/// The same for what every rank of both modules listed.
+template <class T>
+[[nodiscard]] BasicPlan<T> build(BasicDescription<T> const& source,
+                                 BasicDescription<T> const& destination, Options const& options,
+                                 BasicTopology<T> const& topology = {}) {
+  return build(placement_of(source, "source"), placement_of(destination, "destination"), options,
+               topology);
 }
 
 }  // namespace rlhf::inline v0::plan

@@ -1,5 +1,5 @@
 /// @file
-/// What each rank of a module holds: the input of a plan. Layer: plan.
+/// What each rank of a module lists: the input of a placement. Layer: plan.
 #pragma once
 
 #include <rlhf/parallel/layout.hpp>
@@ -21,19 +21,23 @@ struct HeldParameter {
 };
 
 /// All parameters of one rank, in the order in which the model lists them.
-struct RankDescription {
+template <class = void>
+struct BasicRankDescription {
   int world_rank = 0;
   std::vector<HeldParameter> parameters;
 
-  bool operator==(RankDescription const&) const = default;
+  bool operator==(BasicRankDescription const&) const = default;
 };
+using RankDescription = BasicRankDescription<>;
 
 /// One side of a sync: every rank of a module, in module rank order.
-struct Description {
+template <class T = void>
+struct BasicDescription {
   Layout layout{};
-  std::vector<RankDescription> ranks;
+  std::vector<BasicRankDescription<T>> ranks;
 
-  bool operator==(Description const&) const = default;
+  bool operator==(BasicDescription const&) const = default;
 };
+using Description = BasicDescription<>;
 
 }  // namespace rlhf::inline v0::plan

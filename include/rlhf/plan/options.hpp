@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace rlhf::inline v0::plan {
 
@@ -14,7 +15,15 @@ enum class Route : std::uint8_t {
   point_to_point,  ///< Every destination rank gets its own bytes from one source rank.
   broadcast,       ///< Ranks that need the same bytes get them in one broadcast.
   two_stage,       ///< To one rank of each group of destination ranks, which passes them on.
+  hierarchical,    ///< Into each domain of the topology once, striped over its ranks, then inside.
+  automatic,       ///< Of all but two_stage, the one whose predicted time is least.
 };
+
+[[nodiscard]] constexpr std::string_view to_string(Route route) noexcept {
+  constexpr std::string_view names[] = {"point_to_point", "broadcast", "two_stage", "hierarchical",
+                                        "automatic"};
+  return names[static_cast<int>(route)];
+}
 
 /// Which of several ranks that hold the same bytes sends them.
 enum class SourceChoice : std::uint8_t {
@@ -28,7 +37,12 @@ struct Options {
   Route route = Route::point_to_point;
   SourceChoice choice = SourceChoice::balanced;
   std::int64_t bucket_bytes = std::int64_t{64} << 20;
-  int slots = 2;  ///< Buckets of one wave that a rank may take part in.
+  int slots = 4;  ///< Buckets that a rank stages at most; an even number.
+
+  /// Bytes of staging memory that no rank exceeds.
+  [[nodiscard]] constexpr std::int64_t staging_bytes() const noexcept {
+    return slots * bucket_bytes;
+  }
 };
 
 /// Why a route cannot serve a pair of layouts.

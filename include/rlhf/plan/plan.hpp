@@ -3,7 +3,8 @@
 #pragma once
 
 #include <rlhf/core/hash.hpp>
-#include <rlhf/core/text.hpp>
+#include <rlhf/plan/options.hpp>
+#include <rlhf/plan/placement.hpp>
 #include <rlhf/tensor/box.hpp>
 #include <rlhf/tensor/dtype.hpp>
 
@@ -13,30 +14,13 @@
 
 namespace rlhf::inline v0::plan {
 
-/// How the bytes of a flow leave their source.
+/// How bytes leave their source.
 enum class Method : std::uint8_t {
   send,       ///< One send to each receiver.
   broadcast,  ///< One broadcast to all receivers.
 };
 
-/// A parameter that the destination holds.
-struct PlannedParameter {
-  std::string name;
-  DType dtype = DType::f32;
-  Shape global{};
-
-  bool operator==(PlannedParameter const&) const = default;
-};
-
-/// A box of a parameter that moves as one.
-struct Piece {
-  std::int32_t parameter = 0;
-  Box box{};
-
-  bool operator==(Piece const&) const = default;
-};
-
-/// A receiver that passes a bucket on.
+/// A receiver that passes bytes on.
 struct Forward {
   int from = 0;
   int to = 0;
@@ -44,147 +28,175 @@ struct Forward {
   bool operator==(Forward const&) const = default;
 };
 
-/// A path that bytes take: from one source rank to the ranks that need them. World ranks.
-struct Flow {
-  int source = 0;
+/// Where bytes go once they have left their source. World ranks.
+struct Path {
   Method method = Method::send;
   std::vector<int> receivers;     ///< First hop, from the source.
   std::vector<Forward> forwards;  ///< Second hop.
   std::vector<int> destinations;  ///< Ranks that keep the bytes; the others only forward.
-  std::int64_t bytes = 0;
 
-  bool operator==(Flow const&) const = default;
+  bool operator==(Path const&) const = default;
 };
 
-/// Bytes of one flow that move together, pieces one after the other.
-struct Bucket {
-  std::int32_t flow = 0;
-  std::int32_t wave = 0;
-  std::int64_t bytes = 0;
-  std::vector<Piece> pieces;
+/// Parameters that lie alike on both sides, so that one list of moves serves them all.
+struct Kind {
+  DType source_dtype = DType::f32;
+  DType destination_dtype = DType::f32;
+  Shape global{};
+  std::vector<std::int32_t> parameters;  ///< Ascending.
 
-  bool operator==(Bucket const&) const = default;
+  /// What travels: the smaller of both types; the other side converts.
+  [[nodiscard]] constexpr DType wire() const noexcept {
+    return size_of(source_dtype) <= size_of(destination_dtype) ? source_dtype : destination_dtype;
+  }
+  bool operator==(Kind const&) const = default;
 };
 
-/// A piece that a rank has in its source module and needs in its destination module.
-struct LocalCopy {
-  int rank = 0;
-  Piece piece;
-
-  bool operator==(LocalCopy const&) const = default;
-};
-
-/// All moves of one sync. The same on every rank, run and compiler.
+/// One box of every parameter of a kind, by several paths.
 ///
-/// Buckets are ordered by wave. A wave's first hops run together; its second hops run with the next
-/// wave's first hops. A rank takes part in at most `slots` buckets of a wave, so no rank stages
-/// more than 2 x slots x bucket_bytes.
-struct Plan {
-  std::vector<PlannedParameter> parameters;
-  std::vector<std::string> unused;  ///< Source parameters that the destination does not hold.
-  std::vector<Flow> flows;
-  std::vector<Bucket> buckets;
-  std::vector<LocalCopy> local_copies;
-  std::int64_t bucket_bytes = 0;
-  int slots = 0;
-  int waves = 0;
-  std::int64_t bytes_needed = 0;    ///< Bytes that all destination ranks hold.
-  std::int64_t bytes_local = 0;     ///< Of those, already on the same rank: copied, not sent.
-  std::int64_t bytes_moved = 0;     ///< Bytes entering destination ranks that lacked them.
-  std::int64_t bytes_on_links = 0;  ///< Bytes entering any rank, forwarders included.
+/// A unit is one parameter going one path. Units are numbered path by path, parameters of
+/// [begin, end) in order inside; source `s` of the set sends units [first[s], first[s + 1]).
+struct Move {
+  std::int32_t kind = 0;
+  Box box{};
+  std::int32_t begin = 0;           ///< Of the kind's parameters: the first that moves so,
+  std::int32_t end = 0;             ///< and the first that does not.
+  std::int32_t sources = 0;         ///< Index into `rank_sets`.
+  std::vector<std::int32_t> paths;  ///< Indices into `paths`.
+  std::vector<std::int64_t> first;
 
-  bool operator==(Plan const&) const = default;
+  [[nodiscard]] constexpr std::int64_t parameters() const noexcept { return end - begin; }
+  bool operator==(Move const&) const = default;
 };
 
+/// One box of every parameter of a kind that ranks have on both sides: copied, not sent.
+struct Copy {
+  std::int32_t kind = 0;
+  Box box{};
+  std::int32_t ranks = 0;  ///< Index into `rank_sets`.
+
+  bool operator==(Copy const&) const = default;
+};
+
+/// All moves of one sync. The same on every rank, run and compiler; its size is that of the
+/// distinct ways in which parameters lie, not of ranks times parameters.
+///
+/// What one rank does, bucket by bucket, is its `Schedule` (plan/schedule.hpp).
 template <class = void>
-[[nodiscard]] std::int64_t bytes_of(Plan const& plan, Piece const& piece) {
-  return piece.box.elements() *
-         size_of(plan.parameters[static_cast<std::size_t>(piece.parameter)].dtype);
+struct BasicPlan {
+  std::vector<std::string> parameters;  ///< Names, as the destination lists them.
+  std::vector<std::string> unused;      ///< Source parameters that the destination does not hold.
+  std::vector<Kind> kinds;
+  std::vector<Path> paths;
+  std::vector<std::vector<int>> rank_sets;  ///< World ranks, in their module's order.
+  std::vector<Move> moves;
+  std::vector<Copy> copies;
+  Route route = Route::point_to_point;
+  std::int64_t bucket_bytes = 0;
+  int slots = 0;                       ///< Buckets that a rank stages at most; even.
+  int world = 0;                       ///< One more than the highest world rank.
+  std::int32_t source_ranks = 0;       ///< Index into `rank_sets`: every rank of the source,
+  std::int32_t destination_ranks = 0;  ///< and of the destination.
+  std::int64_t bytes_needed = 0;       ///< Bytes that all destination ranks hold.
+  std::int64_t bytes_local = 0;        ///< Of those, already on the same rank: copied, not sent.
+  std::int64_t bytes_moved = 0;        ///< Bytes entering destination ranks that lacked them.
+  std::int64_t bytes_on_links = 0;     ///< Bytes entering any rank, forwarders included.
+
+  bool operator==(BasicPlan const&) const = default;
+};
+using Plan = BasicPlan<>;
+
+/// Bytes of a box of one parameter on the links.
+template <class = void>
+[[nodiscard]] std::int64_t wire_bytes(Kind const& kind, Box const& box) {
+  return box.elements() * size_of(kind.wire());
 }
 
-namespace detail {
-
-template <class = void>
-void add(Fingerprint& print, Extents const& extents) {
-  print.add(static_cast<std::uint64_t>(extents.rank()));
-  for (int d = 0; d < extents.rank(); ++d) {
-    print.add(static_cast<std::uint64_t>(extents[d]));
+/// The kind of every parameter.
+template <class T>
+[[nodiscard]] std::vector<std::int32_t> kinds_of(BasicPlan<T> const& plan) {
+  std::vector<std::int32_t> kind_of(plan.parameters.size(), -1);
+  for (std::size_t k = 0; k < plan.kinds.size(); ++k) {
+    for (std::int32_t const p : plan.kinds[k].parameters) {
+      kind_of[static_cast<std::size_t>(p)] = static_cast<std::int32_t>(k);
+    }
   }
+  return kind_of;
 }
-template <class = void>
-void add(Fingerprint& print, Piece const& piece) {
-  print.add(static_cast<std::uint64_t>(piece.parameter));
-  add(print, piece.box.start);
-  add(print, piece.box.extent);
-}
-template <class = void>
-void add(Fingerprint& print, std::vector<int> const& ranks) {
-  print.add(static_cast<std::uint64_t>(ranks.size()));
-  for (int const rank : ranks) {
-    print.add(static_cast<std::uint64_t>(rank));
-  }
-}
-
-}  // namespace detail
 
 /// Fingerprint of one parameter's identity: name, type, global shape.
 template <class = void>
-[[nodiscard]] std::uint64_t fingerprint(PlannedParameter const& parameter) {
+[[nodiscard]] std::uint64_t fingerprint(std::string_view name, Kind const& kind) {
   Fingerprint print;
-  print.add(parameter.name).add(static_cast<std::uint64_t>(parameter.dtype));
-  detail::add(print, parameter.global);
+  print.add(name)
+      .add(static_cast<std::uint64_t>(kind.source_dtype))
+      .add(static_cast<std::uint64_t>(kind.destination_dtype));
+  detail::add(print, kind.global);
   return print.value();
 }
 
 /// Fingerprint of everything in a plan. Equal plans, and in practice only those, have equal ones.
-template <class = void>
-[[nodiscard]] std::uint64_t fingerprint(Plan const& plan) {
+template <class T>
+[[nodiscard]] std::uint64_t fingerprint(BasicPlan<T> const& plan) {
   Fingerprint print;
-  for (PlannedParameter const& parameter : plan.parameters) {
-    print.add(fingerprint(parameter));
-  }
-  print.add(static_cast<std::uint64_t>(plan.flows.size()));
-  for (Flow const& flow : plan.flows) {
-    print.add(static_cast<std::uint64_t>(flow.source)).add(static_cast<std::uint64_t>(flow.method));
-    detail::add(print, flow.receivers);
-    detail::add(print, flow.destinations);
-    for (Forward const& forward : flow.forwards) {
-      print.add(static_cast<std::uint64_t>(forward.from));
-      print.add(static_cast<std::uint64_t>(forward.to));
+  auto const number = [&print](auto value) { print.add(static_cast<std::uint64_t>(value)); };
+  auto const list = [&](auto const& values) {
+    number(values.size());
+    for (auto const& value : values) {
+      number(value);
+    }
+  };
+  for (auto const* const names : {&plan.parameters, &plan.unused}) {
+    number(names->size());
+    for (auto const& name : *names) {
+      print.add(name);
     }
   }
-  for (Bucket const& bucket : plan.buckets) {
-    print.add(static_cast<std::uint64_t>(bucket.flow)).add(static_cast<std::uint64_t>(bucket.wave));
-    for (Piece const& piece : bucket.pieces) {
-      detail::add(print, piece);
+  number(plan.kinds.size());
+  for (auto const& kind : plan.kinds) {
+    number(kind.source_dtype);
+    number(kind.destination_dtype);
+    detail::add(print, kind.global);
+    list(kind.parameters);
+  }
+  number(plan.paths.size());
+  for (auto const& path : plan.paths) {
+    number(path.method);
+    list(path.receivers);
+    list(path.destinations);
+    number(path.forwards.size());
+    for (auto const& forward : path.forwards) {
+      number(forward.from);
+      number(forward.to);
     }
   }
-  for (LocalCopy const& copy : plan.local_copies) {
-    print.add(static_cast<std::uint64_t>(copy.rank));
-    detail::add(print, copy.piece);
+  number(plan.rank_sets.size());
+  for (auto const& set : plan.rank_sets) {
+    list(set);
   }
-  print.add(static_cast<std::uint64_t>(plan.bucket_bytes));
-  print.add(static_cast<std::uint64_t>(plan.slots));
+  number(plan.moves.size());
+  for (auto const& move : plan.moves) {
+    number(move.kind);
+    detail::add(print, move.box);
+    number(move.begin);
+    number(move.end);
+    number(move.sources);
+    list(move.paths);
+    list(move.first);
+  }
+  number(plan.copies.size());
+  for (auto const& copy : plan.copies) {
+    number(copy.kind);
+    detail::add(print, copy.box);
+    number(copy.ranks);
+  }
+  number(plan.route);
+  number(plan.bucket_bytes);
+  number(plan.slots);
+  number(plan.world);
+  number(plan.source_ranks);
+  number(plan.destination_ranks);
   return print.value();
-}
-
-/// The plan in a few lines a person can read: totals, then a line for each flow.
-template <class = void>
-[[nodiscard]] std::string to_string(Plan const& plan) {
-  std::string out =
-      text("plan: ", plan.parameters.size(), " parameters, ", plan.bytes_needed, " bytes needed, ",
-           plan.bytes_local, " already there, ", plan.bytes_moved, " moved, ", plan.bytes_on_links,
-           " on links; ", plan.flows.size(), " flows, ", plan.buckets.size(), " buckets of up to ",
-           plan.bucket_bytes, " bytes in ", plan.waves, " waves\n");
-  for (Flow const& flow : plan.flows) {
-    out += text("  ", flow.source, flow.method == Method::broadcast ? " => " : " -> ",
-                list_text({flow.receivers.data(), flow.receivers.size()}));
-    for (Forward const& forward : flow.forwards) {
-      out += text(", then ", forward.from, " -> ", forward.to);
-    }
-    out += text(": ", flow.bytes, " bytes\n");
-  }
-  return out;
 }
 
 }  // namespace rlhf::inline v0::plan

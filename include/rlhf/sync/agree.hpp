@@ -17,8 +17,8 @@ namespace rlhf::inline v0::sync {
 ///
 /// Errors: rank_mismatch, on every rank, naming the first parameter that differs and the ranks that
 /// disagree with rank 0. Cost: one all-gather of 24 bytes a rank when all agree.
-template <comm::Communicator C>
-void agree(C& world, plan::Plan const& plan, std::uint64_t setup = 0) {
+template <comm::Communicator C, class T>
+void agree(C& world, plan::BasicPlan<T> const& plan, std::uint64_t setup = 0) {
   auto const ranks = static_cast<std::size_t>(world.size());
   std::int64_t const mine[3] = {static_cast<std::int64_t>(plan::fingerprint(plan)),
                                 std::ssize(plan.parameters), static_cast<std::int64_t>(setup)};
@@ -38,8 +38,13 @@ void agree(C& world, plan::Plan const& plan, std::uint64_t setup = 0) {
     return;
   }
   std::vector<std::int64_t> parameters(static_cast<std::size_t>(most), 0);
+  auto const kind_of = plan::kinds_of(plan);
+  plan::Kind const none;
+  auto const kind = [&](std::size_t p) -> plan::Kind const& {
+    return kind_of[p] < 0 ? none : plan.kinds[static_cast<std::size_t>(kind_of[p])];
+  };
   for (std::size_t p = 0; p < plan.parameters.size(); ++p) {
-    parameters[p] = static_cast<std::int64_t>(plan::fingerprint(plan.parameters[p]));
+    parameters[p] = static_cast<std::int64_t>(plan::fingerprint(plan.parameters[p], kind(p)));
   }
   std::vector<std::int64_t> everybody(parameters.size() * ranks);
   world.all_gather(parameters.data(), everybody.data(), most, DType::i64, {});
@@ -51,11 +56,11 @@ void agree(C& world, plan::Plan const& plan, std::uint64_t setup = 0) {
       same = same && everybody[r * parameters.size() + p] == everybody[p];
     }
     if (!same) {
-      what = p < plan.parameters.size()
-                 ? text("first parameter that differs: number ", p, ", here ",
-                        plan.parameters[p].name, " ", rlhf::to_string(plan.parameters[p].dtype),
-                        " ", to_string(plan.parameters[p].global))
-                 : text("this rank plans ", plan.parameters.size(), " parameters, others more");
+      what =
+          p < plan.parameters.size()
+              ? text("first parameter that differs: number ", p, ", here ", plan.parameters[p], " ",
+                     rlhf::to_string(kind(p).destination_dtype), " ", to_string(kind(p).global))
+              : text("this rank plans ", plan.parameters.size(), " parameters, others more");
       break;
     }
   }

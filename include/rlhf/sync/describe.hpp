@@ -22,10 +22,12 @@
 namespace rlhf::inline v0::sync {
 
 /// The views of one rank's parameters, with their holdings, in the model's order.
-struct LocalParameters {
+template <class T = void>
+struct BasicLocalParameters {
   std::vector<TensorView> views;
-  plan::RankDescription description;
+  plan::BasicRankDescription<T> description;
 };
+using LocalParameters = BasicLocalParameters<>;
 
 /// Whether a model may visit a parameter with arguments of these types. Reports nothing.
 template <class... Arguments>

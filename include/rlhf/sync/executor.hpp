@@ -8,13 +8,14 @@
 #include <rlhf/core/math.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/schedule.hpp>
 #include <rlhf/sync/detail/broadcast_groups.hpp>
 #include <rlhf/sync/local_side.hpp>
 #include <rlhf/tensor/pack.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,210 +23,230 @@ namespace rlhf::inline v0::sync {
 
 /// This rank's part of a plan, prepared once and run at every sync.
 ///
-/// A bucket that is one contiguous box moves straight from and into the parameters; others pass
-/// through staging memory, of which a rank has at most 2 x slots x bucket_bytes. `run` allocates
-/// nothing and asks the communicator for exactly the transfers of the plan.
-/// Thread safety: one caller per executor. `world` must outlive it.
-template <comm::Communicator C, Packer P>
+/// A bucket that is one contiguous box moves straight from and into the parameters; others, and
+/// those whose elements change type here, pass through staging memory. Transfers run step by step;
+/// the slots of a step are used again two steps later, so that packing the next step may overlap
+/// this one's transfers, and a rank stages at most `slots x bucket_bytes`. What a rank passes on
+/// leaves it in the step after the one that brought it. `run` allocates nothing and asks the
+/// communicator for exactly the transfers of the plan.
+/// Thread safety: one caller per executor. `world` and `plan` must outlive it.
+template <comm::Communicator C, Packer P, class T = void>
 class Executor {
  public:
   using Stream = typename C::Stream;
 
+  /// Transfers that one step joins at most.
+  static constexpr int most_transfers = 64;
+
   /// Collective over `world`: makes the communicators of broadcast flows.
-  Executor(C& world, plan::Plan const& plan, LocalSide<> const& source,
-           LocalSide<> const& destination, P packer = {})
+  Executor(C& world, plan::BasicPlan<T> const& plan, LocalSide<T> const& source,
+           LocalSide<T> const& destination, P packer = {})
       : world_(&world),
+        plan_(&plan),
+        schedule_(plan::schedule(plan, world.rank())),
         packer_(std::move(packer)),
         groups_(world, plan) {
-    bind(plan, source, destination);
+    bind(source, destination);
   }
 
   /// Takes the memory of both sides as it is now. Not collective.
-  void bind(plan::Plan const& plan, LocalSide<> const& source, LocalSide<> const& destination) {
-    steps_.assign(static_cast<std::size_t>(plan.waves) + 1, Step{});
+  void bind(LocalSide<T> const& source, LocalSide<T> const& destination) {
+    steps_.clear();
     tables_.clear();
-    copy_from_ = copy_to_ = packer_.prepare({});
-    prepare_staging(plan, source, destination);
-    for (std::size_t b = 0; b < plan.buckets.size(); ++b) {
-      add_bucket(plan, plan.buckets[b], places_[b], source, destination);
+    places_.assign(schedule_.buckets.size(), Place{});
+    half_[0] = half_[1] = 0;
+    for (std::size_t b = 0; b < schedule_.buckets.size(); ++b) {
+      add_bucket(static_cast<std::int32_t>(b), source, destination);
+    }
+    if (half_[0] + half_[1] != staging_bytes_) {
+      staging_bytes_ = half_[0] + half_[1];
+      staging_ = packer_.allocate(staging_bytes_);
+    }
+    for (Step& step : steps_) {
+      std::int64_t const base = step.odd ? half_[0] : 0;
+      for (auto* const list : {&step.broadcasts, &step.sends, &step.recvs}) {
+        for (Transfer& transfer : *list) {
+          transfer.data = address(transfer.place, transfer.passes_on ? half_[0] - base : base);
+        }
+      }
+      for (auto* const list : {&step.packs, &step.unpacks}) {
+        for (Packing& packing : *list) {
+          packing.data = address(packing.place, base);
+        }
+      }
     }
     std::vector<Region> from;
     std::vector<Region> to;
-    for (plan::LocalCopy const& copy : plan.local_copies) {
-      if (copy.rank == world_->rank()) {
-        from.push_back(source.region(plan, copy.piece));
-        to.push_back(destination.region(plan, copy.piece));
-      }
+    for (plan::LocalCopy const& copy : schedule_.copies) {
+      from.push_back(source.region(*plan_, copy.piece));
+      to.push_back(destination.region(*plan_, copy.piece));
     }
-    copy_from_ = packer_.prepare(from);
-    copy_to_ = packer_.prepare(to);
+    copy_from_ = packer_.prepare({from.data(), from.size()});
+    copy_to_ = packer_.prepare({to.data(), to.size()});
   }
 
   /// Moves everything once. Collective over the ranks of the plan.
   ///
-  /// Errors: what the communicator reports, with the wave of the plan; the destination is then
-  /// neither old nor new.
+  /// Errors: what the communicator reports, with the step, its first bucket and that bucket's first
+  /// parameter; the destination is then neither old nor new.
   void run(Stream stream = {}) {
     packer_.copy(copy_from_, copy_to_, stream);
     for (std::size_t s = 0; s < steps_.size(); ++s) {
       try {
         run_step(steps_[s], stream);
       } catch (Error const& error) {
-        throw Error(error.code(),
-                    text("weight sync, wave ", s, " of ", steps_.size() - 1, ": ", error.message()),
-                    error.rank(), error.native_code(), error.location());
+        throw Error(error.code(), text(describe(s), ": ", error.message()), error.rank(),
+                    error.native_code(), error.location());
       }
     }
   }
 
+  [[nodiscard]] plan::BasicSchedule<T> const& schedule() const noexcept { return schedule_; }
   /// Bytes of staging memory that this rank owns.
   [[nodiscard]] std::int64_t staging_bytes() const noexcept { return staging_bytes_; }
+  /// Steps that `run` takes on this rank.
+  [[nodiscard]] std::int64_t steps() const noexcept { return std::ssize(steps_); }
 
  private:
+  /// Memory of a bucket: the parameters' own, or an offset into its step's half of the staging.
+  struct Place {
+    std::byte* direct = nullptr;
+    std::int64_t offset = 0;
+  };
   struct Transfer {
-    std::byte* data;
+    Place place;
     std::int64_t bytes;
     int peer;  // world rank; for broadcasts the flow
+    bool passes_on = false;
+    std::byte* data = nullptr;
   };
   struct Packing {
     std::size_t table;
-    std::byte* data;
+    Place place;
+    std::byte* data = nullptr;
   };
+  /// Either broadcasts, one after the other, or sends and receives, all at once.
   struct Step {
     std::vector<Packing> packs;
     std::vector<Transfer> broadcasts;
     std::vector<Transfer> sends;
     std::vector<Transfer> recvs;
     std::vector<Packing> unpacks;
-  };
-  /// Where one bucket lives on this rank.
-  struct Place {
-    std::byte* send_from = nullptr;     // as a source
-    std::byte* receive_into = nullptr;  // as a receiver, forwarder or final rank
-    bool pack = false;
-    bool unpack = false;
-  };
+    std::int32_t first_bucket = 0;
+    std::int64_t used = 0;  // bytes of its half
+    int staged = 0;
+    bool odd = false;
 
-  [[nodiscard]] bool is_source(plan::Flow const& flow) const {
-    return flow.source == world_->rank();
-  }
-  [[nodiscard]] bool receives(plan::Flow const& flow) const {
-    for (plan::Forward const& forward : flow.forwards) {
-      if (forward.to == world_->rank()) {
-        return true;
-      }
+    [[nodiscard]] std::size_t transfers() const noexcept {
+      return broadcasts.size() + sends.size() + recvs.size();
     }
-    return contains(flow.receivers);
-  }
-  [[nodiscard]] bool contains(std::vector<int> const& ranks) const {
-    return rlhf::detail::contains(ranks, world_->rank());
+  };
+
+  [[nodiscard]] std::byte* address(Place const& place, std::int64_t base) {
+    return place.direct != nullptr ? place.direct : staging_.data() + base + place.offset;
   }
 
-  /// Decides, for every bucket, whether it needs staging here, and lays the staging memory out: one
-  /// half for even waves, one for odd.
-  void prepare_staging(plan::Plan const& plan, LocalSide<> const& source,
-                       LocalSide<> const& destination) {
+  /// The step that takes the next transfers: the last one, unless they do not fit it.
+  Step& step_for(std::int32_t bucket, int staged, bool broadcast, bool after_last) {
+    bool fresh = steps_.empty() || after_last;
+    if (!fresh) {
+      Step const& last = steps_.back();
+      fresh = last.staged + staged > plan_->slots / 2 || last.transfers() >= most_transfers ||
+              (last.transfers() != 0 && broadcast == last.broadcasts.empty());
+    }
+    if (fresh) {
+      steps_.emplace_back();
+      steps_.back().odd = steps_.size() % 2 == 0;
+      steps_.back().first_bucket = bucket;
+    }
+    return steps_.back();
+  }
+
+  /// Takes a slot of a step for a bucket.
+  [[nodiscard]] Place stage(Step& step, std::int64_t bytes) {
     constexpr std::int64_t alignment = 256;
-    std::vector<std::int64_t> offsets(2 * plan.buckets.size(), -1);
-    std::int64_t half[2] = {0, 0};
-    std::int64_t used = 0;
-    std::int32_t wave = -1;
-    places_.assign(plan.buckets.size(), Place{});
-    for (std::size_t b = 0; b < plan.buckets.size(); ++b) {
-      plan::Bucket const& bucket = plan.buckets[b];
-      plan::Flow const& flow = plan.flows[static_cast<std::size_t>(bucket.flow)];
-      used = bucket.wave == wave ? used : 0;
-      wave = bucket.wave;
-      Place& place = places_[b];
-      auto const direct = [&](LocalSide<> const& side) -> std::byte* {
-        if (bucket.pieces.size() != 1) {
-          return nullptr;
-        }
-        Region const region = side.region(plan, bucket.pieces[0]);
-        return region.contiguous() ? region.data : nullptr;
-      };
-      auto const stage = [&](std::size_t slot) {
-        offsets[slot] = used;
-        used += align_up(bucket.bytes, alignment);
-      };
-      if (is_source(flow)) {
-        place.send_from = direct(source);
-        place.pack = place.send_from == nullptr;
-        if (place.pack) {
-          stage(2 * b);
-        }
-      }
-      if (receives(flow)) {
-        bool const keeps = contains(flow.destinations);
-        place.receive_into = keeps ? direct(destination) : nullptr;
-        place.unpack = keeps && place.receive_into == nullptr;
-        if (place.receive_into == nullptr) {
-          stage(2 * b + 1);
-        }
-      }
-      half[wave % 2] = used > half[wave % 2] ? used : half[wave % 2];
-    }
-    if (half[0] + half[1] != staging_bytes_) {
-      staging_bytes_ = half[0] + half[1];
-      staging_ = packer_.allocate(staging_bytes_);
-    }
-    for (std::size_t b = 0; b < plan.buckets.size(); ++b) {
-      std::int64_t const base = plan.buckets[b].wave % 2 == 0 ? 0 : half[0];
-      if (offsets[2 * b] >= 0) {
-        places_[b].send_from = staging_.data() + base + offsets[2 * b];
-      }
-      if (offsets[2 * b + 1] >= 0) {
-        places_[b].receive_into = staging_.data() + base + offsets[2 * b + 1];
-      }
-    }
+    Place const place{nullptr, step.used};
+    step.used += align_up(bytes, alignment);
+    ++step.staged;
+    std::int64_t& half = half_[step.odd ? 1 : 0];
+    half = half < step.used ? step.used : half;
+    return place;
   }
 
-  [[nodiscard]] std::size_t table_of(plan::Plan const& plan, plan::Bucket const& bucket,
-                                     LocalSide<> const& side) {
+  /// Where a bucket lies in a side's own memory, or null where it must be packed or unpacked.
+  [[nodiscard]] std::byte* direct(plan::Bucket const& bucket, LocalSide<T> const& side) const {
+    if (bucket.pieces.size() != 1) {
+      return nullptr;
+    }
+    Region const region = side.region(*plan_, bucket.pieces[0]);
+    return region.contiguous() && !region.converts() ? region.data : nullptr;
+  }
+  [[nodiscard]] std::size_t table_of(plan::Bucket const& bucket, LocalSide<T> const& side) {
     std::vector<Region> regions;
     regions.reserve(bucket.pieces.size());
     for (plan::Piece const& piece : bucket.pieces) {
-      regions.push_back(side.region(plan, piece));
+      regions.push_back(side.region(*plan_, piece));
     }
-    tables_.push_back(packer_.prepare(regions));
+    tables_.push_back(packer_.prepare({regions.data(), regions.size()}));
     return tables_.size() - 1;
   }
 
-  void add_bucket(plan::Plan const& plan, plan::Bucket const& bucket, Place const& place,
-                  LocalSide<> const& source, LocalSide<> const& destination) {
-    plan::Flow const& flow = plan.flows[static_cast<std::size_t>(bucket.flow)];
-    auto const wave = static_cast<std::size_t>(bucket.wave);
-    Step& first = steps_[wave];
-    Step& second = steps_[wave + 1];
+  /// Appends what this rank does with a bucket: its first hop, then its second.
+  void add_bucket(std::int32_t number, LocalSide<T> const& source,
+                  LocalSide<T> const& destination) {
+    plan::Bucket const& bucket = schedule_.buckets[static_cast<std::size_t>(number)];
+    plan::Flow const& flow = schedule_.flows[static_cast<std::size_t>(bucket.flow)];
+    plan::Path const& path = plan_->paths[static_cast<std::size_t>(flow.path)];
     int const me = world_->rank();
-    bool const receiver = contains(flow.receivers);
-    if (is_source(flow)) {
-      if (place.pack) {
-        first.packs.push_back({table_of(plan, bucket, source), place.send_from});
+    bool const broadcast = path.method == plan::Method::broadcast;
+    bool const keeps = rlhf::detail::contains(path.destinations, me);
+    Place& place = places_[static_cast<std::size_t>(number)];
+    auto const receive_in = [&](bool second_hop, bool after_last) -> Step& {
+      place.direct = keeps ? direct(bucket, destination) : nullptr;
+      bool const staged = place.direct == nullptr;
+      Step& step = step_for(number, staged ? 1 : 0, broadcast && !second_hop, after_last);
+      if (staged) {
+        place = stage(step, bucket.bytes);
       }
-      if (flow.method == plan::Method::send) {
-        for (int const to : flow.receivers) {
-          first.sends.push_back({place.send_from, bucket.bytes, to});
+      if (staged && keeps) {
+        step.unpacks.push_back({table_of(bucket, destination), place});
+      }
+      return step;
+    };
+    bool received_now = false;
+    if (flow.source == me) {
+      place.direct = direct(bucket, source);
+      bool const staged = place.direct == nullptr;
+      Step& step = step_for(number, staged ? 1 : 0, broadcast, false);
+      if (staged) {
+        place = stage(step, bucket.bytes);
+        step.packs.push_back({table_of(bucket, source), place});
+      }
+      if (broadcast) {
+        step.broadcasts.push_back({place, bucket.bytes, bucket.flow});
+      } else {
+        for (int const to : path.receivers) {
+          step.sends.push_back({place, bucket.bytes, to});
         }
       }
+    } else if (rlhf::detail::contains(path.receivers, me)) {
+      Step& step = receive_in(false, false);
+      if (broadcast) {
+        step.broadcasts.push_back({place, bucket.bytes, bucket.flow});
+      } else {
+        step.recvs.push_back({place, bucket.bytes, flow.source});
+      }
+      received_now = true;
     }
-    if (flow.method == plan::Method::broadcast && (is_source(flow) || receiver)) {
-      std::byte* const data = is_source(flow) ? place.send_from : place.receive_into;
-      first.broadcasts.push_back({data, bucket.bytes, bucket.flow});
-    } else if (receiver) {
-      first.recvs.push_back({place.receive_into, bucket.bytes, flow.source});
-    }
-    for (plan::Forward const& forward : flow.forwards) {
+    for (plan::Forward const& forward : path.forwards) {
       if (forward.from == me) {
-        second.sends.push_back({place.receive_into, bucket.bytes, forward.to});
+        // In the step after the one that brought it; all forwards of a bucket together.
+        Step& step = received_now ? step_for(number, 0, false, true) : steps_.back();
+        received_now = false;
+        step.sends.push_back({place, bucket.bytes, forward.to, true});
+      } else if (forward.to == me) {
+        receive_in(true, false).recvs.push_back({place, bucket.bytes, forward.from});
       }
-      if (forward.to == me) {
-        second.recvs.push_back({place.receive_into, bucket.bytes, forward.from});
-      }
-    }
-    if (place.unpack) {
-      Step& step = receiver ? first : second;
-      step.unpacks.push_back({table_of(plan, bucket, destination), place.receive_into});
     }
   }
 
@@ -234,7 +255,8 @@ class Executor {
       packer_.pack(tables_[packing.table], packing.data, stream);
     }
     for (Transfer const& transfer : step.broadcasts) {
-      groups_.of(transfer.peer).broadcast(transfer.data, transfer.bytes, DType::u8, 0, stream);
+      groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)])
+          .broadcast(transfer.data, transfer.bytes, DType::u8, 0, stream);
     }
     if (!step.sends.empty() || !step.recvs.empty()) {
       comm::grouped(
@@ -254,18 +276,36 @@ class Executor {
     }
   }
 
+  /// `weight sync, step 3 of 9 (bucket 2 of rank 0 -> [4], layers.0.weight and 3 more)`.
+  [[nodiscard]] std::string describe(std::size_t s) const {
+    auto const first = static_cast<std::size_t>(steps_[s].first_bucket);
+    plan::Bucket const& bucket = schedule_.buckets[first];
+    plan::Flow const& flow = schedule_.flows[static_cast<std::size_t>(bucket.flow)];
+    plan::Path const& path = plan_->paths[static_cast<std::size_t>(flow.path)];
+    auto const parameter = static_cast<std::size_t>(bucket.pieces.front().parameter);
+    std::string const more =
+        bucket.pieces.size() > 1 ? text(" and ", bucket.pieces.size() - 1, " more") : "";
+    return text("weight sync, step ", s + 1, " of ", steps_.size(), " (bucket ", bucket.round,
+                " of rank ", flow.source, " -> ",
+                list_text({path.receivers.data(), path.receivers.size()}), ", ",
+                plan_->parameters[parameter], more, ")");
+  }
+
   using Staging = decltype(std::declval<P&>().allocate(std::int64_t{}));
 
   C* world_;
+  plan::BasicPlan<T> const* plan_;
+  plan::BasicSchedule<T> schedule_;
   P packer_;
   detail::BroadcastGroups<C> groups_;
   std::vector<Step> steps_;
-  std::vector<Place> places_;
+  std::vector<Place> places_;  // of every bucket
   std::vector<typename P::Table> tables_;
   typename P::Table copy_from_{};
   typename P::Table copy_to_{};
   Staging staging_{};
   std::int64_t staging_bytes_ = 0;
+  std::int64_t half_[2] = {0, 0};
 };
 
 }  // namespace rlhf::inline v0::sync

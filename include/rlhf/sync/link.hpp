@@ -9,6 +9,7 @@
 #include <rlhf/core/ids.hpp>
 #include <rlhf/plan/build.hpp>
 #include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/schedule.hpp>
 #include <rlhf/sync/agree.hpp>
 #include <rlhf/sync/check.hpp>
 #include <rlhf/sync/describe.hpp>
@@ -81,6 +82,9 @@ class Link {
       executor_.emplace(world, plan_, source_side_, destination_side_, packer_);
     }
   }
+  /// Not copied or moved: what runs a plan refers to it.
+  Link(Link const&) = delete;
+  Link& operator=(Link const&) = delete;
 
   /// Moves the source's weights, which are of version `version`, into the destination.
   void sync(Version version, Stream stream = {}) {
@@ -103,7 +107,8 @@ class Link {
 
   /// Checks by fingerprints that the destination holds what the source holds. See sync/verify.hpp.
   void verify(Stream stream = {}) {
-    sync::verify(*world_, plan_, source_side_, destination_side_, packer_, stream);
+    sync::verify(*world_, plan_, executor_->schedule(), source_side_, destination_side_, packer_,
+                 stream);
   }
 
   /// Takes the models' memory as it is now. Not collective.
@@ -115,7 +120,7 @@ class Link {
       if (destination_->mesh().rank_of(world_->rank()) >= 0) {
         destination_side_.rebind(local_parameters(*destination_, world_->rank()));
       }
-      executor_->bind(plan_, source_side_, destination_side_);
+      executor_->bind(source_side_, destination_side_);
     }
   }
 

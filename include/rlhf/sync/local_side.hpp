@@ -5,6 +5,7 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/schedule.hpp>
 #include <rlhf/sync/describe.hpp>
 #include <rlhf/tensor/fingerprint.hpp>
 #include <rlhf/tensor/region.hpp>
@@ -16,20 +17,21 @@
 namespace rlhf::inline v0::sync {
 
 /// One side of a sync on this rank: its parameters, by their number in the plan.
-template <class = void>
+template <class T = void>
 class LocalSide {
  public:
   LocalSide() = default;
-  LocalSide(plan::Plan const& plan, LocalParameters parameters)
+  LocalSide(plan::BasicPlan<T> const& plan, BasicLocalParameters<T> parameters)
       : parameters_(std::move(parameters)),
-        at_(plan.parameters.size(), -1) {
+        at_(plan.parameters.size(), -1),
+        kind_of_(plan::kinds_of(plan)) {
     std::vector<std::pair<std::string_view, int>> by_name;
     for (std::size_t i = 0; i < parameters_.views.size(); ++i) {
       by_name.emplace_back(parameters_.description.parameters[i].name, static_cast<int>(i));
     }
     rlhf::detail::sort(by_name);
     for (std::size_t p = 0; p < plan.parameters.size(); ++p) {
-      std::string_view const name = plan.parameters[p].name;
+      std::string_view const name = plan.parameters[p];
       std::size_t const found =
           rlhf::detail::first_not(by_name, [&](auto const& entry) { return entry.first < name; });
       if (found != by_name.size() && by_name[found].first == name) {
@@ -39,7 +41,7 @@ class LocalSide {
   }
 
   /// Takes new views of the same parameters, for models that have moved their memory.
-  void rebind(LocalParameters parameters) {
+  void rebind(BasicLocalParameters<T> parameters) {
     if (parameters.description != parameters_.description) {
       fail(Errc::invalid_argument,
            text("rank ", parameters_.description.world_rank,
@@ -49,10 +51,12 @@ class LocalSide {
     parameters_ = std::move(parameters);
   }
 
-  /// Where a piece lies in this rank's memory.
-  [[nodiscard]] PlacedBox place(plan::Plan const& plan, plan::Piece const& piece) const {
+  /// Where a piece lies in this rank's memory. Its fingerprint is that of the elements as the
+  /// destination stores them.
+  [[nodiscard]] PlacedBox place(plan::BasicPlan<T> const& plan, plan::Piece const& piece) const {
     auto const number = static_cast<std::size_t>(piece.parameter);
     int const local = at_[number];
+    plan::Kind const& kind = kind_of(plan, piece);
     if (local >= 0) {
       auto const index = static_cast<std::size_t>(local);
       for (HeldBox const& held : parameters_.description.parameters[index].holding.boxes) {
@@ -61,25 +65,40 @@ class LocalSide {
           for (int d = 0; d < piece.box.rank(); ++d) {
             start[d] += piece.box.start[d] - held.box.start[d];
           }
-          return PlacedBox{parameters_.views[index], start, piece.box,
-                           plan.parameters[number].global,
-                           plan::fingerprint(plan.parameters[number])};
+          TensorView const& view = parameters_.views[index];
+          return PlacedBox{view,
+                           start,
+                           piece.box,
+                           kind.global,
+                           plan::fingerprint(plan.parameters[number], kind),
+                           view.dtype != kind.destination_dtype,
+                           kind.destination_dtype};
         }
       }
     }
     fail(Errc::rank_mismatch,
-         text("the plan moves ", plan.parameters[number].name, " ", to_string(piece.box),
+         text("the plan moves ", plan.parameters[number], " ", to_string(piece.box),
               " through rank ", parameters_.description.world_rank, ", which does not hold it"),
          parameters_.description.world_rank);
   }
-  [[nodiscard]] Region region(plan::Plan const& plan, plan::Piece const& piece) const {
+  /// The same as memory, packed and unpacked as what travels.
+  [[nodiscard]] Region region(plan::BasicPlan<T> const& plan, plan::Piece const& piece) const {
     PlacedBox const placed = place(plan, piece);
-    return region_of(placed.local, placed.local_start, placed.box.extent);
+    Region region = region_of(placed.local, placed.local_start, placed.box.extent);
+    region.wire = kind_of(plan, piece).wire();
+    return region;
   }
 
  private:
-  LocalParameters parameters_;
+  [[nodiscard]] plan::Kind const& kind_of(plan::BasicPlan<T> const& plan,
+                                          plan::Piece const& piece) const {
+    return plan
+        .kinds[static_cast<std::size_t>(kind_of_[static_cast<std::size_t>(piece.parameter)])];
+  }
+
+  BasicLocalParameters<T> parameters_;
   std::vector<int> at_;
+  std::vector<std::int32_t> kind_of_;
 };
 
 }  // namespace rlhf::inline v0::sync

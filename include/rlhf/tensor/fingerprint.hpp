@@ -4,6 +4,7 @@
 
 #include <rlhf/core/hash.hpp>
 #include <rlhf/tensor/box.hpp>
+#include <rlhf/tensor/cast.hpp>
 #include <rlhf/tensor/tensor_view.hpp>
 
 #include <cstddef>
@@ -19,6 +20,8 @@ struct PlacedBox {
   Box box{};
   Shape global{};
   std::uint64_t key = 0;  ///< Tells parameters apart: the fingerprint of name, type and shape.
+  bool cast = false;      ///< Whether to take the elements' bits as they are after a cast,
+  DType as = DType::u8;   ///< to this type.
 };
 
 /// What one element adds to a fingerprint.
@@ -38,6 +41,20 @@ template <class Word>
     Word word;
     std::memcpy(&word, row + i * stride_bytes, sizeof word);
     sum += element_fingerprint(key, index + static_cast<std::uint64_t>(i), word);
+  }
+  return sum;
+}
+
+/// The same for elements cast to another type.
+[[nodiscard]] inline std::uint64_t cast_row_fingerprint(std::byte const* row, DType from, DType to,
+                                                        std::int64_t stride_bytes,
+                                                        std::int64_t count, std::uint64_t key,
+                                                        std::uint64_t index) noexcept {
+  std::uint64_t sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::uint32_t bits = 0;
+    put_float(to, &bits, as_float(from, row + i * stride_bytes));
+    sum += element_fingerprint(key, index + static_cast<std::uint64_t>(i), bits);
   }
   return sum;
 }
@@ -70,7 +87,11 @@ template <class = void>
     }
     auto const* const at = static_cast<std::byte const*>(placed.local.data) + local * element;
     auto const from = static_cast<std::uint64_t>(global);
-    switch (element) {
+    switch (placed.cast ? 0 : element) {
+      case 0:
+        sum += detail::cast_row_fingerprint(at, placed.local.dtype, placed.as, stride, row,
+                                            placed.key, from);
+        break;
       case 8:
         sum += detail::row_fingerprint<std::uint64_t>(at, stride, row, placed.key, from);
         break;

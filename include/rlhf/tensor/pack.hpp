@@ -2,7 +2,9 @@
 /// Tensors to bucket bytes and back: the Packer concept and its host model. Layer: tensor.
 #pragma once
 
+#include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/tensor/cast.hpp>
 #include <rlhf/tensor/fingerprint.hpp>
 #include <rlhf/tensor/region.hpp>
 
@@ -21,9 +23,9 @@ namespace rlhf::inline v0 {
 /// |---|---|
 /// | `P::Table` | a prepared list of regions, built once, used in every sync |
 /// | `p.prepare(regions)` | the table of regions that follow each other in a bucket |
-/// | `p.pack(table, bytes, stream)` | regions to bytes |
-/// | `p.unpack(table, bytes, stream)` | bytes to regions |
-/// | `p.copy(from, to, stream)` | regions to regions of the same sizes, pairwise |
+/// | `p.pack(table, bytes, stream)` | regions to bytes, each as its `wire` type |
+/// | `p.unpack(table, bytes, stream)` | bytes to regions, each from its `wire` type |
+/// | `p.copy(from, to, stream)` | regions to regions of as many elements, pairwise |
 /// | `p.fingerprint(placed)` | `rlhf::fingerprint` of a box where it lies |
 /// | `p.allocate(bytes)` | an owner of that much staging memory, with `data()` |
 ///
@@ -50,24 +52,36 @@ template <class S>
 class HostPacker {
  public:
   using Stream = S;
-  using Table = std::vector<Region>;
+  using Table = std::vector<detail::late<Region, S>>;
 
-  [[nodiscard]] Table prepare(std::span<Region const> regions) const {
+  [[nodiscard]] Table prepare(std::span<detail::late<Region, S> const> regions) const {
     return Table(regions.begin(), regions.end());
   }
   void pack(Table const& table, std::byte* to, Stream = {}) const {
     for (Region const& region : table) {
+      std::int64_t const count = region.run_bytes / size_of(region.dtype);
+      std::int64_t const bytes = count * size_of(region.wire);
       for_each_run(region, [&](std::byte const* run) {
-        std::memcpy(to, run, static_cast<std::size_t>(region.run_bytes));
-        to += region.run_bytes;
+        if (region.converts()) {
+          cast_elements(region.dtype, run, region.wire, to, count);
+        } else {
+          std::memcpy(to, run, static_cast<std::size_t>(bytes));
+        }
+        to += bytes;
       });
     }
   }
   void unpack(Table const& table, std::byte const* from, Stream = {}) const {
     for (Region const& region : table) {
+      std::int64_t const count = region.run_bytes / size_of(region.dtype);
+      std::int64_t const bytes = count * size_of(region.wire);
       for_each_run(region, [&](std::byte* run) {
-        std::memcpy(run, from, static_cast<std::size_t>(region.run_bytes));
-        from += region.run_bytes;
+        if (region.converts()) {
+          cast_elements(region.wire, from, region.dtype, run, count);
+        } else {
+          std::memcpy(run, from, static_cast<std::size_t>(bytes));
+        }
+        from += bytes;
       });
     }
   }
@@ -76,6 +90,10 @@ class HostPacker {
     for (std::size_t i = 0; i < from.size(); ++i) {
       Region const& source = from[i];
       Region const& target = to[i];
+      if (source.dtype != target.dtype) {
+        copy_cast(source, target);
+        continue;
+      }
       bool const source_finer = source.run_bytes <= target.run_bytes;
       std::int64_t const step = source_finer ? source.run_bytes : target.run_bytes;
       RunCursor reader(source);
@@ -88,11 +106,24 @@ class HostPacker {
   [[nodiscard]] std::uint64_t fingerprint(PlacedBox const& placed) const {
     return rlhf::fingerprint(placed);
   }
-  [[nodiscard]] std::vector<std::byte> allocate(std::int64_t bytes) const {
-    return std::vector<std::byte>(static_cast<std::size_t>(bytes));
+  [[nodiscard]] std::vector<detail::late<std::byte, S>> allocate(std::int64_t bytes) const {
+    return std::vector<detail::late<std::byte, S>>(static_cast<std::size_t>(bytes));
   }
 
  private:
+  static void copy_cast(Region const& source, Region const& target) {
+    std::int64_t const read = size_of(source.dtype);
+    std::int64_t const write = size_of(target.dtype);
+    bool const source_finer = source.run_bytes / read <= target.run_bytes / write;
+    std::int64_t const step = source_finer ? source.run_bytes / read : target.run_bytes / write;
+    RunCursor reader(source);
+    RunCursor writer(target);
+    for (std::int64_t left = source.bytes() / read; left > 0; left -= step) {
+      std::byte const* const in = reader.take(step * read);
+      cast_elements(source.dtype, in, target.dtype, writer.take(step * write), step);
+    }
+  }
+
   /// Walks a region in steps that divide its runs.
   class RunCursor {
    public:

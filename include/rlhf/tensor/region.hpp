@@ -18,9 +18,12 @@ struct Region {
   std::int64_t run_bytes = 0;  ///< Contiguous bytes of one run.
   Extents counts{};            ///< Runs along each outer dimension, outermost first.
   Extents byte_strides{};      ///< Distance of neighbours along each outer dimension.
+  DType dtype = DType::u8;     ///< What lies here.
+  DType wire = DType::u8;      ///< What it is packed to and unpacked from; converted if it differs.
 
   [[nodiscard]] std::int64_t bytes() const { return run_bytes * element_count(counts); }
   [[nodiscard]] bool contiguous() const noexcept { return counts.rank() == 0; }
+  [[nodiscard]] constexpr bool converts() const noexcept { return dtype != wire; }
 };
 
 /// The memory of the box at `start` of `extent` elements inside a tensor; an empty box has no runs.
@@ -35,6 +38,8 @@ template <class = void>
                                       "shape ", to_string(tensor.shape)));
   }
   Region region;
+  region.dtype = tensor.dtype;
+  region.wire = tensor.dtype;
   if (box.empty()) {
     return region;  // no bytes
   }

@@ -189,8 +189,6 @@ class StagedByHand {
       world.group_start();
       world.send(near_, 48, DType::u8, relay, {});
       world.send(far_, 48, DType::u8, relay, {});
-      world.group_end({});
-      world.group_start();
       world.send(source_->b, 16, DType::u8, relay, {});
       world.group_end({});
     } else if (me == relay) {
@@ -209,11 +207,9 @@ class StagedByHand {
     } else {
       world.group_start();
       world.recv(far_, 48, DType::u8, relay, {});
-      world.group_end({});
-      take(far_);
-      world.group_start();
       world.recv(destination_->b, 16, DType::u8, relay, {});
       world.group_end({});
+      take(far_);
     }
   }
 

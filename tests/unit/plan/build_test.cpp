@@ -13,6 +13,8 @@
 
 #include <doctest/doctest.h>
 
+#include "property/whole_plan.hpp"
+
 using rlhf::Box;
 using rlhf::DType;
 using rlhf::Errc;
@@ -27,6 +29,7 @@ using plan::Options;
 using plan::Plan;
 using plan::Route;
 using plan::SourceChoice;
+using whole::Whole;
 
 namespace {
 
@@ -68,13 +71,22 @@ bool says(Error const& error, std::string const& part) {
   return std::string(error.what()).find(part) != std::string::npos;
 }
 
+/// The plan, proved, and spread out over all ranks.
+Whole build(Description const& source, Description const& destination, Options const& options) {
+  Plan const made = plan::build(source, destination, options);
+  CHECK(plan::find_fault(made, source, destination) == "");
+  Whole all = whole::spread(made);
+  CHECK(whole::element_fault(all, source, destination) == "");
+  return all;
+}
+
 constexpr Options straight{Route::point_to_point, SourceChoice::balanced, 1024, 2};
 
 }  // namespace
 
 TEST_CASE("a copy between two modules of one rank is one flow of whole tensors") {
   std::vector<Weight> const weights{{"a", {4, 8}}, {"b", {16}}};
-  Plan const made = plan::build(module_at(0, {}, weights), module_at(1, {}, weights), straight);
+  Whole const made = build(module_at(0, {}, weights), module_at(1, {}, weights), straight);
   CHECK(made.flows.size() == 1);
   CHECK(made.flows[0].source == 0);
   CHECK(made.flows[0].destinations == std::vector<int>{1});
@@ -86,17 +98,14 @@ TEST_CASE("a copy between two modules of one rank is one flow of whole tensors")
   CHECK(made.bytes_moved == 192);
   CHECK(made.bytes_on_links == 192);
   CHECK(made.bytes_local == 0);
-  CHECK(made.waves == 1);
 }
 
 TEST_CASE("what a rank has it copies; nothing is sent when everybody has all") {
   std::vector<Weight> const weights{{"a", {4, 8}}};
   Layout const layout{.tensor = 2};
-  Plan const made =
-      plan::build(module_at(0, layout, weights), module_at(0, layout, weights), straight);
+  Whole const made = build(module_at(0, layout, weights), module_at(0, layout, weights), straight);
   CHECK(made.flows.empty());
   CHECK(made.buckets.empty());
-  CHECK(made.waves == 0);
   CHECK(made.local_copies.size() == 2);
   CHECK(made.bytes_local == 128);
   CHECK(made.bytes_moved == 0);
@@ -105,10 +114,10 @@ TEST_CASE("what a rank has it copies; nothing is sent when everybody has all") {
 TEST_CASE("only the overlap of boxes moves: rows to columns") {
   Description const source = module_at(0, {.tensor = 2}, {{"w", {4, 4}, shard::rows()}});
   Description const destination = module_at(2, {.tensor = 2}, {{"w", {4, 4}, shard::columns()}});
-  Plan const made = plan::build(source, destination, straight);
+  Whole const made = build(source, destination, straight);
   std::set<std::string> moves;
   for (plan::Bucket const& bucket : made.buckets) {
-    plan::Flow const& flow = made.flows[static_cast<std::size_t>(bucket.flow)];
+    whole::WholeFlow const& flow = made.flows[static_cast<std::size_t>(bucket.flow)];
     for (plan::Piece const& piece : bucket.pieces) {
       moves.insert(rlhf::text(flow.source, " to ", flow.destinations.at(0), " ",
                               rlhf::to_string(piece.box)));
@@ -124,10 +133,9 @@ TEST_CASE("balanced: two copies of a source share the work") {
   for (int i = 0; i < 8; ++i) {
     weights.push_back({"w" + std::to_string(i), {8 + i, 4}, shard::replicated()});
   }
-  Plan const made =
-      plan::build(module_at(0, {.data = 2}, weights), module_at(2, {}, weights), straight);
+  Whole const made = build(module_at(0, {.data = 2}, weights), module_at(2, {}, weights), straight);
   std::int64_t sent[2] = {};
-  for (plan::Flow const& flow : made.flows) {
+  for (whole::WholeFlow const& flow : made.flows) {
     sent[flow.source] += flow.bytes;
   }
   CHECK(sent[0] + sent[1] == made.bytes_needed);
@@ -137,10 +145,10 @@ TEST_CASE("balanced: two copies of a source share the work") {
 TEST_CASE("paired: destination replica r takes from source replica r modulo their number") {
   std::vector<Weight> const weights{{"w", {8, 4}}};
   Options const paired{Route::point_to_point, SourceChoice::paired, 1024, 2};
-  Plan const made = plan::build(module_at(0, {.tensor = 2, .data = 2}, weights),
-                                module_at(4, {.tensor = 2, .data = 3}, weights), paired);
+  Whole const made = build(module_at(0, {.tensor = 2, .data = 2}, weights),
+                           module_at(4, {.tensor = 2, .data = 3}, weights), paired);
   std::set<std::pair<int, int>> pairs;
-  for (plan::Flow const& flow : made.flows) {
+  for (whole::WholeFlow const& flow : made.flows) {
     for (int const to : flow.destinations) {
       pairs.emplace(flow.source, to);
     }
@@ -151,10 +159,10 @@ TEST_CASE("paired: destination replica r takes from source replica r modulo thei
 TEST_CASE("broadcast: ranks that need the same bytes get them together") {
   std::vector<Weight> const weights{{"w", {8, 4}}};
   Options const options{Route::broadcast, SourceChoice::paired, 1024, 2};
-  Plan const made = plan::build(module_at(0, {.tensor = 2}, weights),
-                                module_at(2, {.tensor = 2, .data = 3}, weights), options);
+  Whole const made = build(module_at(0, {.tensor = 2}, weights),
+                           module_at(2, {.tensor = 2, .data = 3}, weights), options);
   CHECK(made.flows.size() == 2);
-  for (plan::Flow const& flow : made.flows) {
+  for (whole::WholeFlow const& flow : made.flows) {
     CHECK(flow.method == plan::Method::broadcast);
     CHECK(flow.receivers.size() == 3);
     CHECK(flow.receivers == flow.destinations);
@@ -165,23 +173,21 @@ TEST_CASE("broadcast: ranks that need the same bytes get them together") {
 TEST_CASE("two stages: each byte crosses to the destination once a replica") {
   std::vector<Weight> const weights{{"cut", {8, 4}}, {"whole", {6}, shard::replicated()}};
   Options const options{Route::two_stage, SourceChoice::paired, 1024, 2};
-  Plan const made = plan::build(module_at(0, {.tensor = 1}, weights),
-                                module_at(1, {.tensor = 4, .data = 2}, weights), options);
+  Whole const made = build(module_at(0, {.tensor = 1}, weights),
+                           module_at(1, {.tensor = 4, .data = 2}, weights), options);
   std::int64_t first = 0;
-  for (plan::Flow const& flow : made.flows) {
+  for (whole::WholeFlow const& flow : made.flows) {
     CHECK(flow.receivers.size() == 2);  // a relay in each replica
     first += flow.bytes * static_cast<std::int64_t>(flow.receivers.size());
   }
   CHECK(first == 2 * (128 + 24));
   CHECK(made.bytes_moved == 2 * (128 + 4 * 24));
-  CHECK(plan::find_fault(made, module_at(0, {.tensor = 1}, weights),
-                         module_at(1, {.tensor = 4, .data = 2}, weights)) == "");
 }
 
 TEST_CASE("a piece larger than a bucket is cut along its rows, then inside of them") {
   std::vector<Weight> const weights{{"w", {3, 100}, shard::replicated(), DType::f32}};
   Options const options{Route::point_to_point, SourceChoice::balanced, 256, 2};
-  Plan const made = plan::build(module_at(0, {}, weights), module_at(1, {}, weights), options);
+  Whole const made = build(module_at(0, {}, weights), module_at(1, {}, weights), options);
   std::int64_t bytes = 0;
   for (plan::Bucket const& bucket : made.buckets) {
     CHECK(bucket.bytes <= 256);
@@ -194,7 +200,7 @@ TEST_CASE("a piece larger than a bucket is cut along its rows, then inside of th
 
 TEST_CASE("names: unused ones are listed, missing ones refused with name and rank") {
   Description const source = module_at(0, {}, {{"a", {4}}, {"lora", {4}}});
-  Plan const made = plan::build(source, module_at(1, {}, {{"a", {4}}}), straight);
+  Whole const made = build(source, module_at(1, {}, {{"a", {4}}}), straight);
   CHECK(made.unused == std::vector<std::string>{"lora"});
   Error const missing = refusal(source, module_at(5, {}, {{"a", {4}}, {"head", {4}}}), straight);
   CHECK(missing.code() == Errc::incompatible_policy);
@@ -214,9 +220,9 @@ TEST_CASE("another shape or type is refused with both, the parameter and the ran
   CHECK(says(shape, "(6, 4)"));
   CHECK(says(shape, "source rank 0"));
   Error const type =
-      refusal(module_at(0, {}, {{"a", {4, 6}, shard::rows(), DType::bf16}}), destination, straight);
+      refusal(module_at(0, {}, {{"a", {4, 6}, shard::rows(), DType::i32}}), destination, straight);
   CHECK(says(type, "f32"));
-  CHECK(says(type, "bf16"));
+  CHECK(says(type, "i32"));
   CHECK(says(type, "parameter a"));
   // Between ranks of one side, too.
   Description split = module_at(1, {.data = 2}, {{"a", {4, 6}}});
@@ -260,24 +266,23 @@ TEST_CASE("options and descriptions that cannot be are refused") {
   Description const two = module_at(1, {}, weights);
   CHECK(says(refusal(one, two, {Route::broadcast, SourceChoice::paired, 255, 2}), "256"));
   CHECK(says(refusal(one, two, {Route::broadcast, SourceChoice::paired, 256, 0}), "slot"));
+  CHECK(says(refusal(one, two, {Route::broadcast, SourceChoice::paired, 256, 3}), "even"));
   Description fewer = module_at(0, {.tensor = 2}, weights);
   fewer.ranks.pop_back();
   CHECK(says(refusal(fewer, two, straight), "one entry for each rank"));
 }
 
 TEST_CASE("a destination of nothing needs nothing") {
-  Plan const made = plan::build(module_at(0, {}, {{"a", {4}}}), module_at(1, {}, {}), straight);
+  Whole const made = build(module_at(0, {}, {{"a", {4}}}), module_at(1, {}, {}), straight);
   CHECK(made.buckets.empty());
   CHECK(made.bytes_needed == 0);
-  CHECK(plan::find_fault(made, module_at(0, {}, {{"a", {4}}}), module_at(1, {}, {})) == "");
 }
 
 TEST_CASE("empty parameters are planned and move nothing") {
   std::vector<Weight> const weights{{"none", {0, 4}, shard::replicated()}, {"w", {8}}};
-  Plan const made = plan::build(module_at(0, {}, weights), module_at(1, {}, weights), straight);
+  Whole const made = build(module_at(0, {}, weights), module_at(1, {}, weights), straight);
   CHECK(made.parameters.size() == 2);
   CHECK(made.bytes_moved == 32);
-  CHECK(plan::find_fault(made, module_at(0, {}, weights), module_at(1, {}, weights)) == "");
 }
 
 TEST_CASE("plans print their totals and flows") {
@@ -285,8 +290,10 @@ TEST_CASE("plans print their totals and flows") {
   Options const options{Route::two_stage, SourceChoice::paired, 1024, 2};
   std::string const printed = plan::to_string(
       plan::build(module_at(0, {}, weights), module_at(1, {.tensor = 2}, weights), options));
-  CHECK(printed.find("1 parameters, 128 bytes needed, 0 already there, 128 moved, 192 on links") !=
-        std::string::npos);
+  CHECK(
+      printed.find(
+          "1 parameters of 1 kinds, 128 bytes needed, 0 already there, 128 moved, 192 on links") !=
+      std::string::npos);
   CHECK(printed.find("0 -> [1], then 1 -> 2: 64 bytes") != std::string::npos);
 }
 
@@ -296,36 +303,48 @@ TEST_CASE("a plan's fingerprint sees every part of it that ranks must agree on")
   // A relay, a forward and a rank that is on both sides.
   Plan const original = plan::build(module_at(0, {}, weights),
                                     module_at(0, {.tensor = 2, .data = 2}, weights), options);
-  REQUIRE(!original.local_copies.empty());
-  REQUIRE(!original.buckets.empty());
-  REQUIRE(original.flows.back().forwards.size() == 1);
+  REQUIRE(!original.copies.empty());
+  REQUIRE(!original.moves.empty());
+  REQUIRE(original.paths.back().forwards.size() == 1);
   std::vector<std::function<void(Plan&)>> const changes{
-      [](Plan& p) { p.parameters[0].name = "c"; },
-      [](Plan& p) { p.parameters[0].dtype = DType::i32; },
+      [](Plan& p) { p.parameters[0] = "c"; },
+      [](Plan& p) { p.unused.push_back("d"); },
+      [](Plan& p) { p.kinds[0].source_dtype = DType::bf16; },
+      [](Plan& p) { p.kinds[0].destination_dtype = DType::bf16; },
       [](Plan& p) {
-        p.parameters[0].global = {4, 8};
+        p.kinds[0].global = {4, 8};
       },
-      [](Plan& p) { p.parameters.pop_back(); },
-      [](Plan& p) { p.flows[0].source = 3; },
+      [](Plan& p) { p.kinds[0].parameters.clear(); },
+      [](Plan& p) { p.kinds.pop_back(); },
       [](Plan& p) {
-        p.flows[0].method =
-            p.flows[0].method == plan::Method::send ? plan::Method::broadcast : plan::Method::send;
+        p.paths[0].method =
+            p.paths[0].method == plan::Method::send ? plan::Method::broadcast : plan::Method::send;
       },
-      [](Plan& p) { p.flows[0].receivers.push_back(3); },
-      [](Plan& p) { p.flows[0].destinations.pop_back(); },
-      [](Plan& p) { p.flows.back().forwards[0].to = 9; },
-      [](Plan& p) { p.flows.back().forwards[0].from = 9; },
-      [](Plan& p) { p.flows.back().forwards.clear(); },
-      [](Plan& p) { p.buckets[0].flow = 1; },
-      [](Plan& p) { p.buckets[0].wave += 1; },
-      [](Plan& p) { p.buckets[0].pieces[0].parameter = 1; },
-      [](Plan& p) { p.buckets[0].pieces[0].box.start[0] += 1; },
-      [](Plan& p) { p.buckets[0].pieces[0].box.extent[0] += 1; },
-      [](Plan& p) { p.buckets.pop_back(); },
-      [](Plan& p) { p.local_copies.pop_back(); },
-      [](Plan& p) { p.local_copies[0].rank = 2; },
+      [](Plan& p) { p.paths[0].receivers.push_back(3); },
+      [](Plan& p) { p.paths[0].destinations.pop_back(); },
+      [](Plan& p) { p.paths.back().forwards[0].to = 9; },
+      [](Plan& p) { p.paths.back().forwards[0].from = 9; },
+      [](Plan& p) { p.paths.back().forwards.clear(); },
+      [](Plan& p) { p.rank_sets[0].push_back(8); },
+      [](Plan& p) { p.rank_sets.pop_back(); },
+      [](Plan& p) { p.moves[0].kind += 1; },
+      [](Plan& p) { p.moves[0].box.start[0] += 1; },
+      [](Plan& p) { p.moves[0].box.extent[0] += 1; },
+      [](Plan& p) { p.moves[0].begin += 1; },
+      [](Plan& p) { p.moves[0].end += 1; },
+      [](Plan& p) { p.moves[0].sources += 1; },
+      [](Plan& p) { p.moves[0].paths[0] += 1; },
+      [](Plan& p) { p.moves[0].first.back() += 1; },
+      [](Plan& p) { p.moves.pop_back(); },
+      [](Plan& p) { p.copies.pop_back(); },
+      [](Plan& p) { p.copies[0].ranks += 1; },
+      [](Plan& p) { p.copies[0].box.start[0] += 1; },
+      [](Plan& p) { p.route = Route::broadcast; },
       [](Plan& p) { p.bucket_bytes = 512; },
-      [](Plan& p) { p.slots = 3; },
+      [](Plan& p) { p.slots = 6; },
+      [](Plan& p) { p.world += 1; },
+      [](Plan& p) { p.source_ranks += 1; },
+      [](Plan& p) { p.destination_ranks += 1; },
   };
   std::set<std::uint64_t> prints{plan::fingerprint(original)};
   for (auto const& change : changes) {

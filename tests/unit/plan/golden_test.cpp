@@ -19,6 +19,7 @@
 #  include <nlohmann/json.hpp>
 
 #  include "property/cases.hpp"
+#  include "property/whole_plan.hpp"
 
 using cases::Case;
 using cases::Side;
@@ -90,22 +91,23 @@ Case case_of(json const& args, bool colocated) {
   return out;
 }
 
-plan::Plan plan_of(Case const& pair, plan::Route route) {
-  return plan::build(cases::describe(pair, Side::source), cases::describe(pair, Side::destination),
-                     {route, plan::SourceChoice::paired, 1 << 20, 2});
+whole::Whole plan_of(Case const& pair, plan::Route route) {
+  return whole::spread(plan::build(cases::describe(pair, Side::source),
+                                   cases::describe(pair, Side::destination),
+                                   {route, plan::SourceChoice::paired, 1 << 20, 2}));
 }
 
-Pairs first_hops(plan::Plan const& made) {
+Pairs first_hops(whole::Whole const& made) {
   Pairs out;
-  for (plan::Flow const& flow : made.flows) {
+  for (whole::WholeFlow const& flow : made.flows) {
     out[flow.source].insert(flow.receivers.begin(), flow.receivers.end());
   }
   return out;
 }
 
-Pairs second_hops(plan::Plan const& made) {
+Pairs second_hops(whole::Whole const& made) {
   Pairs out;
-  for (plan::Flow const& flow : made.flows) {
+  for (whole::WholeFlow const& flow : made.flows) {
     for (plan::Forward const& forward : flow.forwards) {
       out[forward.from].insert(forward.to);
     }
@@ -113,9 +115,9 @@ Pairs second_hops(plan::Plan const& made) {
   return out;
 }
 
-std::string fault_of(Case const& pair, plan::Plan const& made) {
-  return plan::find_fault(made, cases::describe(pair, Side::source),
-                          cases::describe(pair, Side::destination));
+std::string fault_of(Case const& pair, whole::Whole const& made) {
+  return whole::element_fault(made, cases::describe(pair, Side::source),
+                              cases::describe(pair, Side::destination));
 }
 
 }  // namespace
@@ -148,11 +150,13 @@ TEST_CASE("rank_mapping on separate devices: the recorded senders, receivers and
     CAPTURE(id);
     Case const pair = case_of(entry.at("args"), false);
     bool const relays = entry.at("tp_num_mapping") > 1;
-    plan::Plan const made = plan_of(pair, relays ? plan::Route::two_stage : plan::Route::broadcast);
+    whole::Whole const made =
+        plan_of(pair, relays ? plan::Route::two_stage : plan::Route::broadcast);
     CHECK(first_hops(made) == pairs_of(entry.at("stage1")));
     CHECK(second_hops(made) == pairs_of(entry.at("stage2")));
     CHECK(fault_of(pair, made) == "");
-    for (plan::Flow const& flow : made.flows) {  // sets of several receivers are one broadcast
+    for (whole::WholeFlow const& flow :
+         made.flows) {  // sets of several receivers are one broadcast
       CHECK((flow.method == plan::Method::broadcast) == (flow.receivers.size() > 1));
     }
     ++cases_seen;
@@ -167,7 +171,7 @@ TEST_CASE("every pair of the second stage runs, those that the reference drops, 
   int dropped = 0;
   for (json const& entry : golden().at("second_stage_schedule")) {
     Case const pair = case_of(entry.at("args"), false);
-    plan::Plan const made = plan_of(pair, plan::Route::two_stage);
+    whole::Whole const made = plan_of(pair, plan::Route::two_stage);
     std::set<std::pair<int, int>> want;
     for (json const& both : entry.at("all_pairs")) {
       want.emplace(both[0].get<int>(), both[1].get<int>());
@@ -197,11 +201,11 @@ TEST_CASE("on shared devices we differ on purpose: bytes that a rank has are cop
     }
     CAPTURE(id);
     Case const pair = case_of(entry.at("args"), true);
-    plan::Plan const made = plan_of(pair, plan::Route::two_stage);
+    whole::Whole const made = plan_of(pair, plan::Route::two_stage);
     CHECK(fault_of(pair, made) == "");
     CHECK(made.bytes_local > 0);
     CHECK(made.bytes_moved + made.bytes_local == made.bytes_needed);
-    for (plan::Flow const& flow : made.flows) {
+    for (whole::WholeFlow const& flow : made.flows) {
       std::set<int> touched{flow.source};
       for (int const receiver : flow.receivers) {
         CHECK(touched.insert(receiver).second);

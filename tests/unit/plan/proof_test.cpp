@@ -1,3 +1,5 @@
+// Faults in plans that are spread out over all ranks are found by the tests' own proof
+// (property/whole_plan.hpp), which the property tests rely on. The library's proof: plan_laws.cpp.
 #include <rlhf/plan/build.hpp>
 #include <rlhf/plan/proof.hpp>
 
@@ -8,12 +10,13 @@
 #include <doctest/doctest.h>
 
 #include "property/cases.hpp"
+#include "property/whole_plan.hpp"
 
 using cases::Case;
 using cases::Side;
 using rlhf::Layout;
 namespace plan = rlhf::plan;
-using plan::Plan;
+using whole::Whole;
 
 namespace {
 
@@ -41,11 +44,12 @@ struct Fixture {
   plan::Description source = cases::describe(mixed_case(), Side::source);
   plan::Description destination = cases::describe(mixed_case(), Side::destination);
 
-  [[nodiscard]] Plan built(plan::Route route) const {
-    return plan::build(source, destination, {route, plan::SourceChoice::paired, 256, 2});
+  [[nodiscard]] Whole built(plan::Route route) const {
+    return whole::spread(
+        plan::build(source, destination, {route, plan::SourceChoice::paired, 256, 2}));
   }
-  [[nodiscard]] std::string fault(Plan const& made) const {
-    return plan::find_fault(made, source, destination);
+  [[nodiscard]] std::string fault(Whole const& made) const {
+    return whole::element_fault(made, source, destination);
   }
 };
 
@@ -60,7 +64,7 @@ constexpr plan::Route routes[] = {plan::Route::point_to_point, plan::Route::broa
 
 TEST_CASE_FIXTURE(Fixture, "plans as they are built have no fault") {
   for (plan::Route const route : routes) {
-    Plan const made = built(route);
+    Whole const made = built(route);
     REQUIRE(!made.local_copies.empty());
     CHECK(fault(made) == "");
   }
@@ -68,27 +72,27 @@ TEST_CASE_FIXTURE(Fixture, "plans as they are built have no fault") {
 
 TEST_CASE_FIXTURE(Fixture, "any piece left out or moved twice is found, with parameter and rank") {
   for (plan::Route const route : routes) {
-    Plan const made = built(route);
+    Whole const made = built(route);
     for (std::size_t b = 0; b < made.buckets.size(); ++b) {
       for (std::size_t i = 0; i < made.buckets[b].pieces.size(); ++i) {
-        Plan without = made;
+        Whole without = made;
         auto& pieces = without.buckets[b].pieces;
         pieces.erase(pieces.begin() + static_cast<std::ptrdiff_t>(i));
         CHECK(says(fault(without), "receives"));
         CHECK(says(fault(without), "w"));
-        Plan twice = made;
+        Whole twice = made;
         twice.buckets[b].pieces.push_back(made.buckets[b].pieces[i]);
         CHECK(says(fault(twice), "twice"));
       }
-      Plan without = made;
+      Whole without = made;
       without.buckets.erase(without.buckets.begin() + static_cast<std::ptrdiff_t>(b));
       CHECK(fault(without) != "");
     }
     for (std::size_t c = 0; c < made.local_copies.size(); ++c) {
-      Plan without = made;
+      Whole without = made;
       without.local_copies.erase(without.local_copies.begin() + static_cast<std::ptrdiff_t>(c));
       CHECK(says(fault(without), "receives"));
-      Plan twice = made;
+      Whole twice = made;
       twice.local_copies.push_back(made.local_copies[c]);
       CHECK(says(fault(twice), "twice"));
     }
@@ -97,15 +101,15 @@ TEST_CASE_FIXTURE(Fixture, "any piece left out or moved twice is found, with par
 
 TEST_CASE_FIXTURE(Fixture, "a source that does not hold the bytes is found") {
   for (plan::Route const route : routes) {
-    Plan const made = built(route);
+    Whole const made = built(route);
     for (std::size_t f = 0; f < made.flows.size(); ++f) {
       for (int const wrong : {1 - made.flows[f].source, 4, 99}) {
-        Plan changed = made;
+        Whole changed = made;
         changed.flows[f].source = wrong;
         CHECK(says(fault(changed), "source rank " + std::to_string(wrong) + " does not hold"));
       }
     }
-    Plan changed = made;
+    Whole changed = made;
     changed.local_copies[0].rank = 3;
     CHECK(says(fault(changed), "rank 3"));
   }
@@ -113,15 +117,15 @@ TEST_CASE_FIXTURE(Fixture, "a source that does not hold the bytes is found") {
 
 TEST_CASE_FIXTURE(Fixture, "another box or parameter is found") {
   for (plan::Route const route : routes) {
-    Plan const made = built(route);
+    Whole const made = built(route);
     for (std::size_t b = 0; b < made.buckets.size(); ++b) {
-      Plan shifted = made;
+      Whole shifted = made;
       shifted.buckets[b].pieces[0].box.start[0] += 1;
       CHECK(fault(shifted) != "");
-      Plan smaller = made;
+      Whole smaller = made;
       smaller.buckets[b].pieces[0].box.extent[1] -= 1;
       CHECK(fault(smaller) != "");
-      Plan renamed = made;
+      Whole renamed = made;
       renamed.buckets[b].pieces[0].parameter = (renamed.buckets[b].pieces[0].parameter + 1) % 3;
       CHECK(fault(renamed) != "");
     }
@@ -130,23 +134,23 @@ TEST_CASE_FIXTURE(Fixture, "another box or parameter is found") {
 
 TEST_CASE_FIXTURE(Fixture, "a destination that is left out, added or never reached is found") {
   for (plan::Route const route : routes) {
-    Plan const made = built(route);
+    Whole const made = built(route);
     for (std::size_t f = 0; f < made.flows.size(); ++f) {
-      Plan fewer = made;
+      Whole fewer = made;
       fewer.flows[f].destinations.pop_back();
       CHECK(fault(fewer) != "");
-      Plan more = made;
+      Whole more = made;
       more.flows[f].destinations.push_back(made.flows[f].destinations[0]);
       CHECK(fault(more) != "");
       // Listed as a destination, but nobody sends to it: its memory would keep old weights.
-      Plan unreached = made;
+      Whole unreached = made;
       if (unreached.flows[f].forwards.empty()) {
         unreached.flows[f].receivers.pop_back();
       } else {
         unreached.flows[f].forwards.pop_back();
       }
       CHECK(says(fault(unreached), "reach"));
-      Plan doubled = made;
+      Whole doubled = made;
       doubled.flows[f].receivers.push_back(made.flows[f].receivers[0]);
       CHECK(says(fault(doubled), "twice"));
     }
@@ -154,8 +158,8 @@ TEST_CASE_FIXTURE(Fixture, "a destination that is left out, added or never reach
 }
 
 TEST_CASE_FIXTURE(Fixture, "a forward from a rank that receives nothing is found") {
-  Plan made = built(plan::Route::two_stage);
-  for (plan::Flow& flow : made.flows) {
+  Whole made = built(plan::Route::two_stage);
+  for (whole::WholeFlow& flow : made.flows) {
     if (!flow.forwards.empty()) {
       flow.forwards[0].from = flow.forwards[0].to;
       CHECK(says(fault(made), "forwards"));
@@ -167,7 +171,7 @@ TEST_CASE_FIXTURE(Fixture, "a forward from a rank that receives nothing is found
 
 TEST_CASE_FIXTURE(Fixture, "a bucket that claims other bytes than its pieces have is found") {
   for (std::int64_t const change : {-4, 4}) {
-    Plan made = built(plan::Route::broadcast);
+    Whole made = built(plan::Route::broadcast);
     made.buckets[0].bytes += change;
     CHECK(says(fault(made), "bytes"));
   }

@@ -81,6 +81,14 @@ plan::Plan some_plan() {
                      plan::Options{});
 }
 
+/// A kind for this parameter alone.
+plan::Kind& own_kind(plan::Plan& made, int parameter) {
+  plan::Kind alone = made.kinds[0];
+  alone.parameters = {parameter};
+  std::erase(made.kinds[0].parameters, parameter);
+  return made.kinds.emplace_back(alone);
+}
+
 /// What each of three ranks reports when one of them changes its plan.
 ranks::WorldEnd disagreement(int odd, std::function<void(plan::Plan&)> const& change) {
   return ranks::run_world(3, [&](Local& world) {
@@ -190,16 +198,16 @@ TEST_CASE("a rank with another parameter is named by all, with the parameter") {
     void (*make)(plan::Plan&);
   };
   Change const changes[] = {
-      {"number 3", [](plan::Plan& p) { p.parameters[3].name = "layers.33"; }},
-      {"number 1", [](plan::Plan& p) { p.parameters[1].dtype = rlhf::DType::bf16; }},
-      {"number 0", [](plan::Plan& p) { p.parameters[0].global = {16}; }},
+      {"number 3", [](plan::Plan& p) { p.parameters[3] = "layers.33"; }},
+      {"number 1", [](plan::Plan& p) { own_kind(p, 1).source_dtype = rlhf::DType::bf16; }},
+      {"number 0", [](plan::Plan& p) { own_kind(p, 0).global = {16}; }},
       {"number 2",
        [](plan::Plan& p) {
-         p.parameters[4].name = "later";
-         p.parameters[2].name = "earlier";
+         p.parameters[4] = "later";
+         p.parameters[2] = "earlier";
        }},
-      {"routes or buckets", [](plan::Plan& p) { p.buckets[0].wave += 1; }},
-      {"routes or buckets", [](plan::Plan& p) { p.flows[0].source = 1; }},
+      {"routes or buckets", [](plan::Plan& p) { p.moves[0].first[1] += 1; }},
+      {"routes or buckets", [](plan::Plan& p) { p.rank_sets[0][0] = 1; }},
   };
   for (Change const& change : changes) {
     CAPTURE(std::string(change.says));
@@ -213,14 +221,16 @@ TEST_CASE("a rank with another parameter is named by all, with the parameter") {
     }
   }
   // Each rank prints its own name of the parameter.
-  ranks::WorldEnd const end =
-      disagreement(1, [](plan::Plan& p) { p.parameters[3].name = "layers.33"; });
+  ranks::WorldEnd const end = disagreement(1, [](plan::Plan& p) { p.parameters[3] = "layers.33"; });
   CHECK(end.of[1].says("layers.33 f32 (4, 4)"));
   CHECK(end.of[0].says("layers.3 f32 (4, 4)"));
 }
 
 TEST_CASE("a rank with fewer parameters, or more, is named, too") {
-  ranks::WorldEnd const fewer = disagreement(1, [](plan::Plan& p) { p.parameters.pop_back(); });
+  ranks::WorldEnd const fewer = disagreement(1, [](plan::Plan& p) {
+    p.parameters.pop_back();
+    p.kinds[0].parameters.pop_back();
+  });
   for (ranks::Outcome const& outcome : fewer.of) {
     CHECK(outcome.rank == 1);
     CHECK(outcome.says("made another plan"));
@@ -228,7 +238,8 @@ TEST_CASE("a rank with fewer parameters, or more, is named, too") {
   CHECK(fewer.of[0].says("number 4"));
   CHECK(fewer.of[1].says("plans 4 parameters, others more"));
   ranks::WorldEnd const more = disagreement(2, [](plan::Plan& p) {
-    p.parameters.push_back({"extra", rlhf::DType::u8, {1}});
+    p.parameters.push_back("extra");
+    own_kind(p, 5).destination_dtype = rlhf::DType::u8;
   });
   CHECK(more.of[2].says("extra"));
   CHECK(more.of[0].says("plans 5 parameters"));

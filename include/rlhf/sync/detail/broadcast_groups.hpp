@@ -4,9 +4,10 @@
 
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/core/sort.hpp>
-#include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/flows.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace rlhf::inline v0::sync::detail {
@@ -18,45 +19,47 @@ template <comm::Communicator C>
 class BroadcastGroups {
  public:
   BroadcastGroups() = default;
-  BroadcastGroups(C& world, plan::Plan const& plan) : split_of_flow_(plan.flows.size(), -1) {
+  template <class T>
+  BroadcastGroups(C& world, plan::BasicPlan<T> const& plan) {
     struct Set {
       std::vector<int> members;  // the source first
       int split = 0;
     };
     std::vector<Set> sets;
-    std::vector<std::vector<int>> taken;  // ranks used by each split
-    for (std::size_t f = 0; f < plan.flows.size(); ++f) {
-      plan::Flow const& flow = plan.flows[f];
-      if (flow.method != plan::Method::broadcast) {
+    std::vector<std::vector<std::uint8_t>> taken;  // by each split: whether it uses a world rank
+    for (plan::Flow const& flow : plan::flows_of(plan)) {
+      plan::Path const& path = plan.paths[static_cast<std::size_t>(flow.path)];
+      if (path.method != plan::Method::broadcast) {
         continue;
       }
       std::vector<int> members{flow.source};
-      members.insert(members.end(), flow.receivers.begin(), flow.receivers.end());
+      members.insert(members.end(), path.receivers.begin(), path.receivers.end());
       std::size_t found = 0;
       while (found < sets.size() && sets[found].members != members) {
         ++found;
       }
       if (found == sets.size()) {
-        int split = 0;
+        std::size_t split = 0;
         auto const collides = [&] {
           for (int const rank : members) {
-            if (rlhf::detail::contains(taken[static_cast<std::size_t>(split)], rank)) {
+            if (taken[split][static_cast<std::size_t>(rank)] != 0) {
               return true;
             }
           }
           return false;
         };
-        while (split < static_cast<int>(taken.size()) && collides()) {
+        while (split < taken.size() && collides()) {
           ++split;
         }
-        if (split == static_cast<int>(taken.size())) {
-          taken.emplace_back();
+        if (split == taken.size()) {
+          taken.emplace_back(static_cast<std::size_t>(plan.world), 0);
         }
-        auto& used = taken[static_cast<std::size_t>(split)];
-        used.insert(used.end(), members.begin(), members.end());
-        sets.push_back(Set{members, split});
+        for (int const rank : members) {
+          taken[split][static_cast<std::size_t>(rank)] = 1;
+        }
+        sets.push_back(Set{members, static_cast<int>(split)});
       }
-      split_of_flow_[f] = sets[found].split;
+      splits_.push_back(SplitOf{flow.source, flow.path, sets[found].split});
     }
     int const me = world.rank();
     for (int split = 0; split < static_cast<int>(taken.size()); ++split) {
@@ -75,12 +78,21 @@ class BroadcastGroups {
   }
 
   /// The communicator of a flow that this rank takes part in; its source is rank 0.
-  [[nodiscard]] C& of(std::int32_t flow) {
-    return groups_[static_cast<std::size_t>(split_of_flow_[static_cast<std::size_t>(flow)])];
+  [[nodiscard]] C& of(plan::Flow const& flow) {
+    std::size_t const at = rlhf::detail::first_not(splits_, [&](SplitOf const& one) {
+      return one.source != flow.source ? one.source < flow.source : one.path < flow.path;
+    });
+    return groups_[static_cast<std::size_t>(splits_[at].split)];
   }
 
  private:
-  std::vector<int> split_of_flow_;
+  struct SplitOf {
+    int source;
+    std::int32_t path;
+    int split;
+  };
+
+  std::vector<SplitOf> splits_;  // in order of source and path, as flows are
   std::vector<C> groups_;
 };
 

@@ -32,8 +32,8 @@ void write(std::vector<std::byte>& out, Extents const& extents) {
     write(out, extents[d]);
   }
 }
-template <class = void>
-void write(std::vector<std::byte>& out, plan::RankDescription const& description) {
+template <class T>
+void write(std::vector<std::byte>& out, plan::BasicRankDescription<T> const& description) {
   write(out, std::int64_t{description.world_rank});
   write(out, std::ssize(description.parameters));
   for (plan::HeldParameter const& held : description.parameters) {

@@ -1,0 +1,199 @@
+/// @file
+/// What a plan will cost: time, balance, bytes over slow links. Layer: plan.
+#pragma once
+
+#include <rlhf/plan/flows.hpp>
+#include <rlhf/plan/placement.hpp>
+#include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/topology.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace rlhf::inline v0::plan {
+
+/// What one rank does in a plan.
+struct RankLoad {
+  std::int64_t sent = 0;  ///< Bytes, passed on ones included.
+  std::int64_t received = 0;
+  std::int64_t sent_slow = 0;  ///< Of those, to another domain.
+  std::int64_t received_slow = 0;
+  std::int64_t calls = 0;  ///< Transfers of buckets.
+};
+
+/// A plan's costs by the model of its topology.
+template <class = void>
+struct BasicPrediction {
+  std::vector<RankLoad> ranks;       ///< By world rank.
+  double seconds = 0;                ///< Of the slowest rank.
+  int slowest = 0;                   ///< That rank.
+  double send_max_over_mean = 0;     ///< Over the source's ranks; 1 is perfect balance, 0 no bytes.
+  double receive_max_over_mean = 0;  ///< Over the destination's ranks.
+  double link_max_over_mean = 0;     ///< Over the pairs of ranks that exchange bytes.
+  std::int64_t bytes_slow_link = 0;
+};
+using Prediction = BasicPrediction<>;
+
+namespace detail {
+
+template <class Values>
+[[nodiscard]] double max_over_mean(Values const& values) {
+  double most = 0;
+  double sum = 0;
+  for (auto const value : values) {
+    auto const one = static_cast<double>(value);
+    most = one > most ? one : most;
+    sum += one;
+  }
+  return sum > 0 ? most * static_cast<double>(values.size()) / sum : 0;
+}
+
+}  // namespace detail
+
+/// Predicts a plan's time as max over ranks of `calls x call_seconds + bytes / bandwidth`, sending
+/// and receiving at once. A broadcast costs its source its bytes once, as a ring does.
+template <class T>
+[[nodiscard]] BasicPrediction<T> predict(BasicPlan<T> const& plan,
+                                         BasicTopology<T> const& topology = {}) {
+  BasicPrediction<T> out;
+  out.ranks.resize(static_cast<std::size_t>(plan.world));
+  std::vector<std::int64_t> links;
+  auto const hop = [&](int from, int to, std::int64_t bytes, bool counts_for_sender) {
+    auto& sender = out.ranks[static_cast<std::size_t>(from)];
+    auto& receiver = out.ranks[static_cast<std::size_t>(to)];
+    bool const slow = topology.domain_of(from) != topology.domain_of(to);
+    std::int64_t const calls = (bytes + plan.bucket_bytes - 1) / plan.bucket_bytes;
+    receiver.received += bytes;
+    receiver.received_slow += slow ? bytes : 0;
+    receiver.calls += calls;
+    if (counts_for_sender) {
+      sender.sent += bytes;
+      sender.sent_slow += slow ? bytes : 0;
+      sender.calls += calls;
+    }
+    out.bytes_slow_link += slow ? bytes : 0;
+    links.push_back(bytes);
+  };
+  for (auto const& flow : flows_of(plan)) {
+    auto const& path = plan.paths[static_cast<std::size_t>(flow.path)];
+    bool first = true;
+    for (int const receiver : path.receivers) {
+      hop(flow.source, receiver, flow.bytes, first || path.method == Method::send);
+      first = false;
+    }
+    for (auto const& forward : path.forwards) {
+      hop(forward.from, forward.to, flow.bytes, true);
+    }
+  }
+  auto const seconds_of = [&](std::int64_t bytes, std::int64_t slow) {
+    return static_cast<double>(bytes - slow) / topology.fast_bytes_per_second +
+           static_cast<double>(slow) / topology.slow_bytes_per_second;
+  };
+  for (std::size_t r = 0; r < out.ranks.size(); ++r) {
+    auto const& load = out.ranks[r];
+    double const sending = seconds_of(load.sent, load.sent_slow);
+    double const receiving = seconds_of(load.received, load.received_slow);
+    double const seconds = (sending > receiving ? sending : receiving) +
+                           static_cast<double>(load.calls) * topology.call_seconds;
+    if (seconds > out.seconds) {
+      out.seconds = seconds;
+      out.slowest = static_cast<int>(r);
+    }
+  }
+  auto const side = [&](std::int32_t set, auto member) {
+    std::vector<std::int64_t> bytes;
+    for (int const rank : plan.rank_sets[static_cast<std::size_t>(set)]) {
+      bytes.push_back(out.ranks[static_cast<std::size_t>(rank)].*member);
+    }
+    return detail::max_over_mean(bytes);
+  };
+  out.send_max_over_mean = side(plan.source_ranks, &RankLoad::sent);
+  out.receive_max_over_mean = side(plan.destination_ranks, &RankLoad::received);
+  out.link_max_over_mean = detail::max_over_mean(links);
+  return out;
+}
+
+/// The fewest bytes that must cross between domains: of every domain, the distinct bytes that its
+/// destination ranks need and none of its source ranks has. 0 for a flat topology.
+///
+/// Cost: for every kind, the boxes needed in each domain, squared within a domain.
+template <class T>
+[[nodiscard]] std::int64_t slow_link_minimum(BasicPlan<T> const& plan,
+                                             BasicTopology<T> const& topology) {
+  if (topology.is_flat()) {
+    return 0;
+  }
+  // What comes from another domain, whatever the way: the union of the boxes that the plan moves to
+  // destinations of a domain, less what sources of that domain hold. A plan may move such a box
+  // from afar although a source is near, so the sources are asked, not the plan's choice.
+  std::vector<std::vector<Move const*>> by_kind(plan.kinds.size());
+  for (auto const& move : plan.moves) {
+    by_kind[static_cast<std::size_t>(move.kind)].push_back(&move);
+  }
+  std::int64_t bytes = 0;
+  for (std::size_t k = 0; k < by_kind.size(); ++k) {
+    struct Far {
+      int domain;
+      Box box;
+      std::int32_t begin;
+      std::int32_t end;
+    };
+    std::vector<Far> far;
+    std::vector<Far> near;
+    for (Move const* const move : by_kind[k]) {
+      for (int const source : plan.rank_sets[static_cast<std::size_t>(move->sources)]) {
+        near.push_back({topology.domain_of(source), move->box, move->begin, move->end});
+      }
+      for (std::int32_t const p : move->paths) {
+        for (int const rank : plan.paths[static_cast<std::size_t>(p)].destinations) {
+          far.push_back({topology.domain_of(rank), move->box, move->begin, move->end});
+        }
+      }
+    }
+    auto const distinct = [](std::vector<Far>& all) {
+      rlhf::detail::sort_by(all, [](Far const& a, Far const& b) {
+        return a.domain != b.domain ? a.domain < b.domain
+               : a.begin != b.begin ? a.begin < b.begin
+                                    : before(a.box, b.box);
+      });
+      std::size_t kept = 0;
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        if (kept == 0 || all[kept - 1].domain != all[i].domain ||
+            all[kept - 1].begin != all[i].begin || all[kept - 1].box != all[i].box) {
+          all[kept++] = all[i];
+        }
+      }
+      all.resize(kept);
+    };
+    distinct(far);
+    distinct(near);
+    std::vector<Box> rest;
+    std::vector<Box> next;
+    for (std::size_t i = 0; i < far.size(); ++i) {
+      rest.assign(1, far[i].box);
+      auto const without = [&](Far const& other) {
+        if (other.domain == far[i].domain && other.begin < far[i].end && far[i].begin < other.end) {
+          next.clear();
+          for (Box const& box : rest) {
+            subtract(box, other.box, next);
+          }
+          rest.swap(next);
+        }
+      };
+      for (std::size_t j = 0; j < i && !rest.empty(); ++j) {
+        without(far[j]);
+      }
+      for (std::size_t j = 0; j < near.size() && !rest.empty(); ++j) {
+        without(near[j]);
+      }
+      for (Box const& box : rest) {
+        bytes += wire_bytes(plan.kinds[k], box) * (far[i].end - far[i].begin);
+      }
+    }
+  }
+  return bytes;
+}
+
+}  // namespace rlhf::inline v0::plan
