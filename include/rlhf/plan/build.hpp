@@ -102,7 +102,7 @@ class Builder {
         return source_.parameters[static_cast<std::size_t>(number)].name == wanted.name;
       });
       if (found < 0) {
-        refuse_missing(wanted);
+        refuse_missing(wanted, by_name);
       }
       PlacedParameter const& given = source_.parameters[static_cast<std::size_t>(found)];
       used[static_cast<std::size_t>(found)] = 1;
@@ -151,12 +151,49 @@ class Builder {
     }
     return side.world_ranks.front();
   }
-  [[noreturn]] void refuse_missing(PlacedParameter const& wanted) const {
+  /// Names everything that lacks a source, and what the source has instead.
+  [[noreturn]] void refuse_missing(PlacedParameter const& wanted,
+                                   rlhf::detail::HashIndex<> const& by_name) const {
+    auto const few = [](std::vector<std::string_view> const& names) {
+      std::string out;
+      for (std::size_t i = 0; i < names.size() && i < 5; ++i) {
+        out += text(i == 0 ? "" : ", ", names[i]);
+      }
+      return names.size() > 5 ? text(out, " and ", names.size() - 5, " more") : out;
+    };
+    auto const lacking = [](auto const& these, auto const& known) {
+      std::vector<std::string_view> out;
+      for (PlacedParameter const& parameter : these) {
+        if (!known(parameter.name)) {
+          out.push_back(parameter.name);
+        }
+      }
+      return out;
+    };
+    auto const missing = lacking(destination_.parameters, [&](std::string_view name) {
+      return by_name.find(Fingerprint().add(name).value(), [&](int number) {
+        return source_.parameters[static_cast<std::size_t>(number)].name == name;
+      }) >= 0;
+    });
+    rlhf::detail::HashIndex<> in_destination;
+    for (std::size_t p = 0; p < destination_.parameters.size(); ++p) {
+      in_destination.add(Fingerprint().add(destination_.parameters[p].name).value(),
+                         static_cast<int>(p));
+    }
+    auto const unused = lacking(source_.parameters, [&](std::string_view name) {
+      return in_destination.find(Fingerprint().add(name).value(), [&](int number) {
+        return destination_.parameters[static_cast<std::size_t>(number)].name == name;
+      }) >= 0;
+    });
     int const rank = first_holder(destination_, wanted.pattern);
     fail(Errc::incompatible_policy,
          text("parameter ", wanted.name, ": destination rank ", rank, " needs elements ",
               to_string(Box::whole(wanted.global)),
-              ", which no source rank holds (the source has no parameter of that name)"),
+              ", which no source rank holds (the source has no parameter of that name). Without a "
+              "source: ",
+              few(missing),
+              "; source parameters that nobody takes: ", unused.empty() ? "none" : few(unused),
+              "; a name map or a subset may be what is wanted"),
          rank);
   }
   [[noreturn]] void refuse_difference(PlacedParameter const& wanted,

@@ -89,13 +89,14 @@ class LocalSide {
     return region;
   }
 
- private:
+  /// The kind of a piece's parameter.
   [[nodiscard]] plan::Kind const& kind_of(plan::BasicPlan<T> const& plan,
                                           plan::Piece const& piece) const {
     return plan
         .kinds[static_cast<std::size_t>(kind_of_[static_cast<std::size_t>(piece.parameter)])];
   }
 
+ private:
   BasicLocalParameters<T> parameters_;
   std::vector<int> at_;
   std::vector<std::int32_t> kind_of_;
