@@ -558,7 +558,7 @@ class Builder {
 /// Bytes that a rank has on both sides are copied, not sent; of the rest each byte is sent to a
 /// destination rank once (over more links where a rank passes it on). Every rank that builds from
 /// equal arguments gets an equal plan. `topology` matters for the hierarchical and the automatic
-/// route only.
+/// route only; the automatic one also chooses a bucket of at most `bucket_bytes`.
 /// Errors: incompatible_policy naming the parameter and rank where a name, shape, type or box has
 /// no source, or the route cannot serve the layouts. Cost: about the distinct ways in which
 /// parameters lie on both sides, times the ranks that hold each.
@@ -578,6 +578,8 @@ template <class T>
   if (options.route != Route::automatic) {
     return detail::Builder<T>(source, destination, options, topology).build();
   }
+  // The moves do not depend on the size of buckets, so that costs a prediction each.
+  constexpr std::int64_t least_bucket = std::int64_t{1} << 20;
   BasicPlan<T> best;
   double least = -1;
   for (Route const route : {Route::point_to_point, Route::broadcast, Route::hierarchical}) {
@@ -587,10 +589,17 @@ template <class T>
       continue;
     }
     BasicPlan<T> made = detail::Builder<T>(source, destination, one, topology).build();
-    double const seconds = predict(made, topology).seconds;
-    if (least < 0 || seconds < least) {
-      least = seconds;
-      best = std::move(made);
+    auto const flows = flows_of(made);
+    for (std::int64_t bucket = options.bucket_bytes;; bucket /= 2) {
+      double const seconds = predict(made, flows, bucket, topology).seconds;
+      if (least < 0 || seconds < least) {
+        least = seconds;
+        best = made;
+        best.bucket_bytes = bucket;
+      }
+      if (bucket / 2 < least_bucket) {
+        break;
+      }
     }
   }
   return best;

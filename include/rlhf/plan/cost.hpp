@@ -52,19 +52,23 @@ template <class Values>
 
 }  // namespace detail
 
-/// Predicts a plan's time as max over ranks of `calls x call_seconds + bytes / bandwidth`, sending
-/// and receiving at once. A broadcast costs its source its bytes once, as a ring does.
+/// Predicts the time of a plan with these flows and buckets of `bucket_bytes`: over ranks, the most
+/// of `calls x call_seconds + bytes / bandwidth`, sending and receiving at once, and the time of
+/// one bucket for each hop, in which nothing overlaps yet. A broadcast costs its source its bytes
+/// once, as a ring does.
 template <class T>
-[[nodiscard]] BasicPrediction<T> predict(BasicPlan<T> const& plan,
-                                         BasicTopology<T> const& topology = {}) {
+[[nodiscard]] BasicPrediction<T> predict(BasicPlan<T> const& plan, std::vector<Flow> const& flows,
+                                         std::int64_t bucket_bytes,
+                                         BasicTopology<T> const& topology) {
   BasicPrediction<T> out;
   out.ranks.resize(static_cast<std::size_t>(plan.world));
   std::vector<std::int64_t> links;
+  double fill = 0;
   auto const hop = [&](int from, int to, std::int64_t bytes, bool counts_for_sender) {
     auto& sender = out.ranks[static_cast<std::size_t>(from)];
     auto& receiver = out.ranks[static_cast<std::size_t>(to)];
     bool const slow = topology.domain_of(from) != topology.domain_of(to);
-    std::int64_t const calls = (bytes + plan.bucket_bytes - 1) / plan.bucket_bytes;
+    std::int64_t const calls = (bytes + bucket_bytes - 1) / bucket_bytes;
     receiver.received += bytes;
     receiver.received_slow += slow ? bytes : 0;
     receiver.calls += calls;
@@ -75,17 +79,25 @@ template <class T>
     }
     out.bytes_slow_link += slow ? bytes : 0;
     links.push_back(bytes);
+    return static_cast<double>(bytes < bucket_bytes ? bytes : bucket_bytes) /
+           (slow ? topology.slow_bytes_per_second : topology.fast_bytes_per_second);
   };
-  for (auto const& flow : flows_of(plan)) {
+  for (auto const& flow : flows) {
     auto const& path = plan.paths[static_cast<std::size_t>(flow.path)];
     bool first = true;
+    double one_hop = 0;
+    double two_hops = 0;
     for (int const receiver : path.receivers) {
-      hop(flow.source, receiver, flow.bytes, first || path.method == Method::send);
+      double const filling =
+          hop(flow.source, receiver, flow.bytes, first || path.method == Method::send);
+      one_hop = filling > one_hop ? filling : one_hop;
       first = false;
     }
     for (auto const& forward : path.forwards) {
-      hop(forward.from, forward.to, flow.bytes, true);
+      double const filling = hop(forward.from, forward.to, flow.bytes, true);
+      two_hops = filling > two_hops ? filling : two_hops;
     }
+    fill = one_hop + two_hops > fill ? one_hop + two_hops : fill;
   }
   auto const seconds_of = [&](std::int64_t bytes, std::int64_t slow) {
     return static_cast<double>(bytes - slow) / topology.fast_bytes_per_second +
@@ -102,6 +114,7 @@ template <class T>
       out.slowest = static_cast<int>(r);
     }
   }
+  out.seconds += fill;
   auto const side = [&](std::int32_t set, auto member) {
     std::vector<std::int64_t> bytes;
     for (int const rank : plan.rank_sets[static_cast<std::size_t>(set)]) {
@@ -113,6 +126,13 @@ template <class T>
   out.receive_max_over_mean = side(plan.destination_ranks, &RankLoad::received);
   out.link_max_over_mean = detail::max_over_mean(links);
   return out;
+}
+
+/// The same for the plan as it is.
+template <class T>
+[[nodiscard]] BasicPrediction<T> predict(BasicPlan<T> const& plan,
+                                         BasicTopology<T> const& topology = {}) {
+  return predict(plan, flows_of(plan), plan.bucket_bytes, topology);
 }
 
 /// The fewest bytes that must cross between domains: of every domain, the distinct bytes that its

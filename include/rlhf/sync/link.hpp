@@ -96,25 +96,7 @@ class Link {
         destination_(&destination),
         options_(std::move(options)),
         packer_(std::move(packer)) {
-    if constexpr (fits) {
-      LocalParameters from = parameters_of(source);
-      LocalParameters to = taken(parameters_of(destination));
-      auto given = plan::placement_of(
-          gather_description(world, source.mesh(), source.layout(), from.description), "source");
-      plan::rename(given, options_.names);
-      auto const needed = plan::placement_of(
-          gather_description(world, destination.mesh(), destination.layout(), to.description),
-          "destination");
-      plan_ = plan::build(
-          given, needed,
-          plan::Options{Policy::route, Policy::source_choice, Policy::bucket_bytes.count},
-          options_.topology);
-      from = renamed(std::move(from));
-      agree(world, plan_, setup_fingerprint(source, destination));
-      source_side_ = LocalSide<>(plan_, std::move(from));
-      destination_side_ = LocalSide<>(plan_, std::move(to));
-      executor_.emplace(world, plan_, source_side_, destination_side_, packer_);
-    }
+    make();
   }
   /// Not copied or moved: what runs a plan refers to it.
   Link(Link const&) = delete;
@@ -164,6 +146,14 @@ class Link {
     }
   }
 
+  /// Plans anew, for models whose shards or parameters have changed (another table of experts): the
+  /// communicator stays. Collective. The destination is on no version until the next sync; an error
+  /// before all ranks agree on the new plan leaves the old one in place.
+  void replan() {
+    version_.reset();
+    make();
+  }
+
   /// The version this rank's destination weights are from; empty before the first sync and after a
   /// failed one.
   [[nodiscard]] std::optional<Version> version() const noexcept { return version_; }
@@ -173,6 +163,31 @@ class Link {
   [[nodiscard]] std::int64_t staging_bytes() const noexcept { return executor_->staging_bytes(); }
 
  private:
+  void make() {
+    if constexpr (fits) {
+      LocalParameters from = parameters_of(*source_);
+      LocalParameters to = taken(parameters_of(*destination_));
+      auto given = plan::placement_of(
+          gather_description(*world_, source_->mesh(), source_->layout(), from.description),
+          "source");
+      plan::rename(given, options_.names);
+      auto const needed = plan::placement_of(
+          gather_description(*world_, destination_->mesh(), destination_->layout(), to.description),
+          "destination");
+      auto made = plan::build(
+          given, needed,
+          plan::Options{Policy::route, Policy::source_choice, Policy::bucket_bytes.count},
+          options_.topology);
+      from = renamed(std::move(from));
+      agree(*world_, made, setup_fingerprint(*source_, *destination_));
+      executor_.reset();
+      plan_ = std::move(made);
+      source_side_ = LocalSide<>(plan_, std::move(from));
+      destination_side_ = LocalSide<>(plan_, std::move(to));
+      executor_.emplace(*world_, plan_, source_side_, destination_side_, packer_);
+    }
+  }
+
   [[nodiscard]] LocalParameters renamed(LocalParameters parameters) const {
     for (plan::HeldParameter& held : parameters.description.parameters) {
       held.name = options_.names(held.name);

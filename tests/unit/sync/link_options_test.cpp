@@ -287,3 +287,72 @@ TEST_CASE("types that cannot be converted are refused") {
   CHECK(says(said, "i32"));
   CHECK(says(said, "f32, bf16 and f16"));
 }
+
+namespace {
+
+/// Experts of 3 elements in slots, by a table of any ranks and repeats: a user's own rule.
+struct SlotRule {
+  std::vector<int> experts;
+  [[nodiscard]] rlhf::Holding holding(rlhf::Shape const& local, Layout const&,
+                                      rlhf::Coordinate const&) const {
+    rlhf::Holding out{{4, local[1]}, {}};
+    for (std::size_t slot = 0; slot < experts.size(); ++slot) {
+      out.boxes.push_back({{{experts[slot], 0}, {1, local[1]}}, {static_cast<int>(slot), 0}});
+    }
+    return out;
+  }
+};
+
+struct Experts : rlhf::Module<rlhf::Grid<pair>, sync::Reshard<>> {
+  using Module::Module;
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    visit("experts", rlhf::view(memory, {static_cast<std::int64_t>(table.size()), 3}),
+          SlotRule{table});
+  }
+  void use(std::vector<int> experts) {
+    table = std::move(experts);
+    memory.assign(3 * table.size(), -1);
+  }
+  [[nodiscard]] bool holds(float version) const {
+    for (std::size_t i = 0; i < memory.size(); ++i) {
+      if (memory[i] != version + static_cast<float>(table[i / 3])) {
+        return false;
+      }
+    }
+    return true;
+  }
+  std::vector<int> table;
+  std::vector<float> memory;
+};
+
+}  // namespace
+
+TEST_CASE("redundant experts: any table, changed between syncs, on the same communicator") {
+  on_four([](Local& world) {
+    Experts from(Mesh::range(0, 2), world.rank());
+    Experts to(Mesh::range(2, 2), world.rank());
+    int const side = world.rank() % 2;
+    from.use(side == 0 ? std::vector<int>{0, 1} : std::vector<int>{2, 3});
+    to.use(side == 0 ? std::vector<int>{3, 0} : std::vector<int>{1, 2, 3});
+    sync::Link link(world, from, to);
+    auto const send = [&](float version) {
+      for (std::size_t i = 0; i < from.memory.size(); ++i) {
+        from.memory[i] = version + static_cast<float>(from.table[i / 3]);
+      }
+      link.sync(Version{static_cast<std::int64_t>(version)});
+      link.verify();
+      CHECK((!to.present() || to.holds(version)));
+    };
+    send(100);
+    CHECK(link.plan().bytes_moved == 5 * 12);
+    to.use(side == 0 ? std::vector<int>{2, 1, 0} : std::vector<int>{3});
+    link.replan();
+    CHECK_FALSE(link.version().has_value());
+    send(200);
+    CHECK(link.plan().bytes_moved == 4 * 12);
+    from.use(side == 0 ? std::vector<int>{3, 2, 1, 0} : std::vector<int>{});
+    link.replan();
+    send(300);
+  });
+}
