@@ -120,7 +120,7 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
     plan::Flow const& flow = schedule.flows[static_cast<std::size_t>(bucket.flow)];
     plan::Path const& path = plan.paths[static_cast<std::size_t>(flow.path)];
     if (flow.source == me) {
-      auto const bytes = packed(bucket, source);
+      auto bytes = packed(bucket, source);
       comm::grouped(
           world,
           [&] {
@@ -134,7 +134,7 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
       comm::grouped(
           world, [&] { world.recv(sent.data(), bucket.bytes, DType::u8, flow.source, stream); },
           stream);
-      auto const mine = packed(bucket, destination);
+      auto mine = packed(bucket, destination);
       std::int64_t at = 0;
       for (plan::Piece const& piece : bucket.pieces) {
         std::int64_t const size = plan::wire_bytes(destination.kind_of(plan, piece), piece.box);
