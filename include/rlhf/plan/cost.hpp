@@ -160,15 +160,15 @@ template <class T>
       std::int32_t begin;
       std::int32_t end;
     };
-    std::vector<Far> far;
-    std::vector<Far> near;
+    std::vector<Far> needed;
+    std::vector<Far> held;
     for (Move const* const move : by_kind[k]) {
       for (int const source : plan.rank_sets[static_cast<std::size_t>(move->sources)]) {
-        near.push_back({topology.domain_of(source), move->box, move->begin, move->end});
+        held.push_back({topology.domain_of(source), move->box, move->begin, move->end});
       }
       for (std::int32_t const p : move->paths) {
         for (int const rank : plan.paths[static_cast<std::size_t>(p)].destinations) {
-          far.push_back({topology.domain_of(rank), move->box, move->begin, move->end});
+          needed.push_back({topology.domain_of(rank), move->box, move->begin, move->end});
         }
       }
     }
@@ -187,14 +187,15 @@ template <class T>
       }
       all.resize(kept);
     };
-    distinct(far);
-    distinct(near);
+    distinct(needed);
+    distinct(held);
     std::vector<Box> rest;
     std::vector<Box> next;
-    for (std::size_t i = 0; i < far.size(); ++i) {
-      rest.assign(1, far[i].box);
+    for (std::size_t i = 0; i < needed.size(); ++i) {
+      rest.assign(1, needed[i].box);
       auto const without = [&](Far const& other) {
-        if (other.domain == far[i].domain && other.begin < far[i].end && far[i].begin < other.end) {
+        if (other.domain == needed[i].domain && other.begin < needed[i].end &&
+            needed[i].begin < other.end) {
           next.clear();
           for (Box const& box : rest) {
             subtract(box, other.box, next);
@@ -203,13 +204,13 @@ template <class T>
         }
       };
       for (std::size_t j = 0; j < i && !rest.empty(); ++j) {
-        without(far[j]);
+        without(needed[j]);
       }
-      for (std::size_t j = 0; j < near.size() && !rest.empty(); ++j) {
-        without(near[j]);
+      for (std::size_t j = 0; j < held.size() && !rest.empty(); ++j) {
+        without(held[j]);
       }
       for (Box const& box : rest) {
-        bytes += wire_bytes(plan.kinds[k], box) * (far[i].end - far[i].begin);
+        bytes += wire_bytes(plan.kinds[k], box) * (needed[i].end - needed[i].begin);
       }
     }
   }

@@ -216,9 +216,11 @@ class Scheduler {
       distance.push_back((to - flow.source + plan_.world) % plan_.world);
     }
     rlhf::detail::sort_by(out_.buckets, [&](Bucket const& a, Bucket const& b) {
-      std::int32_t const near = distance[static_cast<std::size_t>(a.flow)];
-      std::int32_t const far = distance[static_cast<std::size_t>(b.flow)];
-      return a.round != b.round ? a.round < b.round : near != far ? near < far : a.flow < b.flow;
+      std::int32_t const first = distance[static_cast<std::size_t>(a.flow)];
+      std::int32_t const second = distance[static_cast<std::size_t>(b.flow)];
+      return a.round != b.round ? a.round < b.round
+             : first != second  ? first < second
+                                : a.flow < b.flow;
     });
   }
 
