@@ -126,9 +126,10 @@ class ModelPlacer {
           parameter.expert < 0 ? -1 : parameter.expert / (model_.experts / expert_ranks_)};
       std::int32_t const known = looks_.add(look, [](Fingerprint& print, Look const& one) {
         add(print, one.shape);
-        for (int const value : {one.tensor_dimension, one.heads, one.stage, one.expert}) {
-          print.add(static_cast<std::uint64_t>(value));
-        }
+        print.add(static_cast<std::uint64_t>(one.tensor_dimension))
+            .add(static_cast<std::uint64_t>(one.heads))
+            .add(static_cast<std::uint64_t>(one.stage))
+            .add(static_cast<std::uint64_t>(one.expert));
       });
       if (static_cast<std::size_t>(known) == patterns_.size()) {
         patterns_.push_back(pattern_of(parameter, look));
