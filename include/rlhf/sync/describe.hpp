@@ -69,6 +69,33 @@ void check_view(TensorView const& view) {
           "its view has no stride for every dimension; make views with rlhf::view");
 }
 
+/// Errors: invalid_argument where a rule places a box outside the memory of its view.
+template <class = void>
+void check_placement(TensorView const& view, Holding const& holding) {
+  for (HeldBox const& held : holding.boxes) {
+    Box const& box = held.box;
+    bool inside = box.rank() == holding.global.rank() && Box::whole(holding.global).contains(box);
+    if (inside && held.strided()) {
+      std::int64_t last = held.offset;
+      inside = held.strides.rank() == box.rank() && view.contiguous();
+      for (int d = 0; inside && d < box.rank(); ++d) {
+        inside = box.extent[d] <= 1 || held.strides[d] > 0;
+        last += inside && !box.empty() ? (box.extent[d] - 1) * held.strides[d] : 0;
+      }
+      inside = inside && (box.empty() || last < element_count(view.shape));
+    } else if (inside) {
+      inside = held.local_start.rank() == view.shape.rank() && view.shape.rank() == box.rank() &&
+               Box::whole(view.shape).contains(Box{held.local_start, box.extent});
+    }
+    if (!inside) {
+      fail(Errc::invalid_argument,
+           text("its rule places ", to_string(box), " of ", to_string(holding.global),
+                " outside a tensor of shape ", to_string(view.shape),
+                held.strided() ? ", or that tensor is not contiguous" : ""));
+    }
+  }
+}
+
 /// Lists what this rank holds of a model.
 ///
 /// Errors: invalid_argument naming the parameter where a name repeats, is empty, or a view does not
@@ -83,8 +110,9 @@ template <Endpoint M>
     expects(!name.empty(), "a parameter needs a name");
     try {
       check_view(view);
-      local.description.parameters.push_back(
-          plan::HeldParameter{std::string(name), view.dtype, rule.holding(view.shape, layout, at)});
+      plan::HeldParameter held{std::string(name), view.dtype, rule.holding(view.shape, layout, at)};
+      check_placement(view, held.holding);
+      local.description.parameters.push_back(std::move(held));
     } catch (Error const& error) {
       fail(error.code(), text("parameter ", name, " on rank ", world_rank, ": ", error.what()),
            world_rank);

@@ -10,6 +10,7 @@
 #include <rlhf/tensor/fingerprint.hpp>
 #include <rlhf/tensor/region.hpp>
 
+#include <cstddef>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -61,11 +62,17 @@ class LocalSide {
       auto const index = static_cast<std::size_t>(local);
       for (HeldBox const& held : parameters_.description.parameters[index].holding.boxes) {
         if (held.box.contains(piece.box)) {
+          TensorView view = parameters_.views[index];
           Extents start = held.local_start;
+          if (held.strided()) {  // as if the box were all there is
+            view.data = static_cast<std::byte*>(view.data) + held.offset * size_of(view.dtype);
+            view.shape = held.box.extent;
+            view.strides = held.strides;
+            start = Extents::filled(held.box.rank(), 0);
+          }
           for (int d = 0; d < piece.box.rank(); ++d) {
             start[d] += piece.box.start[d] - held.box.start[d];
           }
-          TensorView const& view = parameters_.views[index];
           return PlacedBox{view,
                            start,
                            piece.box,
