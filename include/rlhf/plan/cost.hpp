@@ -2,6 +2,7 @@
 /// What a plan will cost: time, balance, bytes over slow links. Layer: plan.
 #pragma once
 
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/flows.hpp>
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/plan/plan.hpp>
@@ -24,11 +25,11 @@ struct RankLoad {
 };
 
 /// A plan's costs by the model of its topology.
-template <class = void>
+template <class T = void>
 struct BasicPrediction {
-  std::vector<RankLoad> ranks;       ///< By world rank.
-  double seconds = 0;                ///< Of the slowest rank.
-  int slowest = 0;                   ///< That rank.
+  rlhf::detail::late_vector<RankLoad, T> ranks;  ///< By world rank.
+  double seconds = 0;                            ///< Of the slowest rank.
+  int slowest = 0;                               ///< That rank.
   double send_max_over_mean = 0;     ///< Over the source's ranks; 1 is perfect balance, 0 no bytes.
   double receive_max_over_mean = 0;  ///< Over the destination's ranks.
   double link_max_over_mean = 0;     ///< Over the pairs of ranks that exchange bytes.
@@ -57,12 +58,13 @@ template <class Values>
 /// one bucket for each hop, in which nothing overlaps yet. A broadcast costs its source its bytes
 /// once, as a ring does.
 template <class T>
-[[nodiscard]] BasicPrediction<T> predict(BasicPlan<T> const& plan, std::vector<Flow> const& flows,
+[[nodiscard]] BasicPrediction<T> predict(BasicPlan<T> const& plan,
+                                         rlhf::detail::late_vector<Flow, T> const& flows,
                                          std::int64_t bucket_bytes,
                                          BasicTopology<T> const& topology) {
   BasicPrediction<T> out;
   out.ranks.resize(static_cast<std::size_t>(plan.world));
-  std::vector<std::int64_t> links;
+  rlhf::detail::late_vector<std::int64_t, T> links;
   double fill = 0;
   auto const hop = [&](int from, int to, std::int64_t bytes, bool counts_for_sender) {
     auto& sender = out.ranks[static_cast<std::size_t>(from)];
@@ -116,7 +118,7 @@ template <class T>
   }
   out.seconds += fill;
   auto const side = [&](std::int32_t set, auto member) {
-    std::vector<std::int64_t> bytes;
+    rlhf::detail::late_vector<std::int64_t, T> bytes;
     for (int const rank : plan.rank_sets[static_cast<std::size_t>(set)]) {
       bytes.push_back(out.ranks[static_cast<std::size_t>(rank)].*member);
     }
@@ -148,7 +150,7 @@ template <class T>
   // What comes from another domain, whatever the way: the union of the boxes that the plan moves to
   // destinations of a domain, less what sources of that domain hold. A plan may move such a box
   // from afar although a source is near, so the sources are asked, not the plan's choice.
-  std::vector<std::vector<Move const*>> by_kind(plan.kinds.size());
+  rlhf::detail::late_vector<std::vector<Move const*>, T> by_kind(plan.kinds.size());
   for (auto const& move : plan.moves) {
     by_kind[static_cast<std::size_t>(move.kind)].push_back(&move);
   }
@@ -160,8 +162,8 @@ template <class T>
       std::int32_t begin;
       std::int32_t end;
     };
-    std::vector<Far> needed;
-    std::vector<Far> held;
+    rlhf::detail::late_vector<Far, T> needed;
+    rlhf::detail::late_vector<Far, T> held;
     for (Move const* const move : by_kind[k]) {
       for (int const source : plan.rank_sets[static_cast<std::size_t>(move->sources)]) {
         held.push_back({topology.domain_of(source), move->box, move->begin, move->end});
@@ -172,7 +174,7 @@ template <class T>
         }
       }
     }
-    auto const distinct = [](std::vector<Far>& all) {
+    auto const distinct = [](rlhf::detail::late_vector<Far, T>& all) {
       rlhf::detail::sort_by(all, [](Far const& a, Far const& b) {
         return a.domain != b.domain ? a.domain < b.domain
                : a.begin != b.begin ? a.begin < b.begin
@@ -189,8 +191,8 @@ template <class T>
     };
     distinct(needed);
     distinct(held);
-    std::vector<Box> rest;
-    std::vector<Box> next;
+    rlhf::detail::late_vector<Box, T> rest;
+    rlhf::detail::late_vector<Box, T> next;
     for (std::size_t i = 0; i < needed.size(); ++i) {
       rest.assign(1, needed[i].box);
       auto const without = [&](Far const& other) {

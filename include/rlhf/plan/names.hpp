@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/placement.hpp>
 
 #include <cstddef>
@@ -50,10 +51,10 @@ struct NameRule {
 namespace detail {
 
 /// The pieces that `{word}`s of a pattern stand for in a name; false where it does not fit.
-template <class = void>
+template <class T = void>
 [[nodiscard]] bool match_pattern(
     std::string_view name, std::string_view pattern,
-    std::vector<std::pair<std::string_view, std::string_view>>& words) {
+    rlhf::detail::late_vector<std::pair<std::string_view, std::string_view>, T>& words) {
   std::size_t const open = pattern.find('{');
   if (open == std::string_view::npos) {
     return name == pattern;
@@ -80,17 +81,17 @@ template <class = void>
 
 /// Renames the source's parameters to the destination's names: the first rule that fits a whole
 /// name applies, names that none fits stay.
-template <class = void>
+template <class T = void>
 class BasicNameMap {
  public:
   BasicNameMap() = default;
   /// Errors: invalid_argument where a rule is empty, a brace is not closed, or the new name uses a
   /// word that the old one has not.
   BasicNameMap(std::initializer_list<NameRule> rules)
-      : BasicNameMap(std::vector<NameRule>(rules)) {}
-  explicit BasicNameMap(std::vector<NameRule> rules) : rules_(std::move(rules)) {
+      : BasicNameMap(rlhf::detail::late_vector<NameRule, T>(rules)) {}
+  explicit BasicNameMap(rlhf::detail::late_vector<NameRule, T> rules) : rules_(std::move(rules)) {
     for (NameRule const& rule : rules_) {
-      std::vector<std::string_view> const known = words_of(rule.from);
+      rlhf::detail::late_vector<std::string_view, T> const known = words_of(rule.from);
       for (std::string_view const word : words_of(rule.to)) {
         bool found = false;
         for (std::string_view const one : known) {
@@ -108,7 +109,7 @@ class BasicNameMap {
 
   /// The name that a source parameter has in the destination.
   [[nodiscard]] std::string operator()(std::string_view name) const {
-    std::vector<std::pair<std::string_view, std::string_view>> words;
+    rlhf::detail::late_vector<std::pair<std::string_view, std::string_view>, T> words;
     for (NameRule const& rule : rules_) {
       words.clear();
       if (!detail::match_pattern(name, rule.from, words)) {
@@ -134,10 +135,11 @@ class BasicNameMap {
   }
 
  private:
-  [[nodiscard]] static std::vector<std::string_view> words_of(std::string_view pattern) {
+  [[nodiscard]] static rlhf::detail::late_vector<std::string_view, T> words_of(
+      std::string_view pattern) {
     std::string_view const whole = pattern;
     expects(!pattern.empty(), "a name rule needs a name on both sides");
-    std::vector<std::string_view> words;
+    rlhf::detail::late_vector<std::string_view, T> words;
     for (std::size_t open = pattern.find('{'); open != std::string_view::npos;
          open = pattern.find('{')) {
       std::size_t const close = pattern.find('}', open);
@@ -150,7 +152,7 @@ class BasicNameMap {
     return words;
   }
 
-  std::vector<NameRule> rules_;
+  rlhf::detail::late_vector<NameRule, T> rules_;
 };
 using NameMap = BasicNameMap<>;
 
@@ -162,7 +164,7 @@ void rename(BasicPlacement<T>& placement, BasicNameMap<T> const& names) {
   if (names.empty()) {
     return;
   }
-  std::vector<std::pair<std::string, std::string>> both;  // new, old
+  rlhf::detail::late_vector<std::pair<std::string, std::string>, T> both;  // new, old
   for (auto& parameter : placement.parameters) {
     both.emplace_back(names(parameter.name), parameter.name);
     parameter.name = both.back().first;

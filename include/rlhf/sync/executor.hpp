@@ -5,6 +5,7 @@
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/comm/operations.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
@@ -82,8 +83,8 @@ class Executor {
         }
       }
     }
-    std::vector<Region> from;
-    std::vector<Region> to;
+    rlhf::detail::late_vector<Region, T> from;
+    rlhf::detail::late_vector<Region, T> to;
     for (plan::LocalCopy const& copy : schedule_.copies) {
       from.push_back(source.region(*plan_, copy.piece));
       to.push_back(destination.region(*plan_, copy.piece));
@@ -136,11 +137,11 @@ class Executor {
   };
   /// Either broadcasts, one after the other, or sends and receives, all at once.
   struct Step {
-    std::vector<Packing> packs;
-    std::vector<Transfer> broadcasts;
-    std::vector<Transfer> sends;
-    std::vector<Transfer> recvs;
-    std::vector<Packing> unpacks;
+    rlhf::detail::late_vector<Packing, T> packs;
+    rlhf::detail::late_vector<Transfer, T> broadcasts;
+    rlhf::detail::late_vector<Transfer, T> sends;
+    rlhf::detail::late_vector<Transfer, T> recvs;
+    rlhf::detail::late_vector<Packing, T> unpacks;
     std::int32_t first_bucket = 0;
     std::int64_t used = 0;  // bytes of its half
     int staged = 0;
@@ -202,7 +203,7 @@ class Executor {
     return place.direct != nullptr || place.table >= 0;
   }
   [[nodiscard]] std::size_t table_of(plan::Bucket const& bucket, LocalSide<T> const& side) {
-    std::vector<Region> regions;
+    rlhf::detail::late_vector<Region, T> regions;
     regions.reserve(bucket.pieces.size());
     for (plan::Piece const& piece : bucket.pieces) {
       regions.push_back(side.region(*plan_, piece));
@@ -328,9 +329,9 @@ class Executor {
   plan::BasicSchedule<T> schedule_;
   P packer_;
   detail::BroadcastGroups<C> groups_;
-  std::vector<Step> steps_;
-  std::vector<Place> places_;  // of every bucket
-  std::vector<typename P::Table> tables_;
+  rlhf::detail::late_vector<Step, T> steps_;
+  rlhf::detail::late_vector<Place, T> places_;  // of every bucket
+  rlhf::detail::late_vector<typename P::Table, T> tables_;
   typename P::Table copy_from_{};
   typename P::Table copy_to_{};
   Staging staging_{};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule.hpp>
@@ -26,7 +27,7 @@ class LocalSide {
       : parameters_(std::move(parameters)),
         at_(plan.parameters.size(), -1),
         kind_of_(plan::kinds_of(plan)) {
-    std::vector<std::pair<std::string_view, int>> by_name;
+    rlhf::detail::late_vector<std::pair<std::string_view, int>, T> by_name;
     for (std::size_t i = 0; i < parameters_.views.size(); ++i) {
       by_name.emplace_back(parameters_.description.parameters[i].name, static_cast<int>(i));
     }
@@ -105,8 +106,8 @@ class LocalSide {
 
  private:
   BasicLocalParameters<T> parameters_;
-  std::vector<int> at_;
-  std::vector<std::int32_t> kind_of_;
+  rlhf::detail::late_vector<int, T> at_;
+  rlhf::detail::late_vector<std::int32_t, T> kind_of_;
 };
 
 }  // namespace rlhf::inline v0::sync

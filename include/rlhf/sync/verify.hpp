@@ -5,6 +5,7 @@
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/comm/operations.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule.hpp>
@@ -44,8 +45,8 @@ void verify(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> con
               " holds"),
          me);
   };
-  std::vector<std::vector<std::int64_t>> sent(schedule.buckets.size());
-  std::vector<std::vector<std::int64_t>> expected(schedule.buckets.size());
+  rlhf::detail::late_vector<std::vector<std::int64_t>, T> sent(schedule.buckets.size());
+  rlhf::detail::late_vector<std::vector<std::int64_t>, T> expected(schedule.buckets.size());
   comm::grouped(
       world,
       [&] {
@@ -108,7 +109,7 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
   };
   // A bucket as bytes; sides that convert make the same bytes of equal elements.
   auto const packed = [&](plan::Bucket const& bucket, LocalSide<T> const& side) {
-    std::vector<Region> regions;
+    rlhf::detail::late_vector<Region, T> regions;
     for (plan::Piece const& piece : bucket.pieces) {
       regions.push_back(side.region(plan, piece));
     }
