@@ -147,7 +147,7 @@ case $mode in
     rlhf_need clang_sanitizers
     rlhf_want clang_format clang_tidy
     stage dev "" "" -DRLHF_TEST_TIDY=ON
-    stage clang-asan '^(unit|property|ranks|static)$' ""
+    stage clang-asan '^(unit|property|ranks|static|fuzz)$' ""
     stage clang-tsan '^(unit|property|ranks)$' "$(tsan_wrapper clang++)"
     ;;
 esac

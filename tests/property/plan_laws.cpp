@@ -1,6 +1,7 @@
 // Laws of plans over random pairs of layouts, meshes, shapes and cuts.
 #include <rlhf/plan/build.hpp>
 #include <rlhf/plan/cost.hpp>
+#include <rlhf/plan/minimum.hpp>
 #include <rlhf/plan/proof.hpp>
 #include <rlhf/plan/schedule.hpp>
 
@@ -199,6 +200,8 @@ TEST_CASE(
       CHECK(made.bytes_needed == bytes.needed);
       CHECK(made.bytes_local == bytes.local);
       CHECK(made.bytes_moved == bytes.needed - bytes.local);
+      CHECK(plan::minimum_bytes(plan::placement_of(source), plan::placement_of(destination)) ==
+            plan::MinimumBytes{bytes.needed, bytes.needed - bytes.local});
       CHECK(broken_promise(all, options) == "");
       if (seed % 10 == 0) {
         CHECK(torn_schedule(made, pair.world) == "");

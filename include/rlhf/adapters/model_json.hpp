@@ -8,6 +8,7 @@
 /// "e"` says that {e} numbers experts; `"tied_to"` names the parameter that is the same memory.
 #pragma once
 
+#include <rlhf/adapters/detail/json_text.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/plan/model.hpp>
 
@@ -112,6 +113,7 @@ class ModelReader {
     std::int64_t elements = 1;
     for (nlohmann::json const& extent : entry["shape"]) {
       require(extent.is_number_integer() && extent.get<std::int64_t>() >= 0 &&
+                  extent.get<std::int64_t>() < (std::int64_t{1} << 55) &&
                   !__builtin_mul_overflow(elements, extent.get<std::int64_t>(), &elements) &&
                   elements < (std::int64_t{1} << 55),
               "has an impossible extent in \"shape\"");
@@ -138,8 +140,8 @@ class ModelReader {
     parameter.behind_layers = layered_;
     require(model.parameters.size() + static_cast<std::size_t>(layers.end - layers.begin) *
                                           static_cast<std::size_t>(experts.end - experts.begin) <=
-                (std::size_t{1} << 24),
-            "makes more than 16 million parameters");
+                (std::size_t{1} << 20),
+            "makes more than a million parameters");
     for (int layer = layers.begin; layer < layers.end; ++layer) {
       for (int expert = experts.begin; expert < experts.end; ++expert) {
         ModelParameter one = parameter;
@@ -174,11 +176,7 @@ class ModelReader {
 ///
 /// Errors: invalid_argument naming the file, the entry and what is wrong.
 [[nodiscard]] inline ModelList read_model(std::string const& content, std::string const& origin) {
-  nlohmann::json const parsed = nlohmann::json::parse(content, nullptr, false);
-  if (parsed.is_discarded()) {
-    fail(Errc::invalid_argument, text("model file ", origin, " is not JSON"));
-  }
-  return detail::ModelReader(origin).read(parsed);
+  return detail::ModelReader(origin).read(adapters::detail::json_of(content, "model file", origin));
 }
 
 /// The same from a file. Errors: io where it cannot be read.

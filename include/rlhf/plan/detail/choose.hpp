@@ -9,6 +9,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <utility>
 #include <vector>
 
 namespace rlhf::inline v0::plan::detail {
@@ -75,8 +77,12 @@ template <class T = void>
 
 /// Longest processing time first: the units of the largest boxes choose first, each the source rank
 /// with the fewest bytes to send so far. Fills in `Move::first`.
-template <class T>
-void choose_balanced(BasicPlan<T>& plan) {
+///
+/// With `narrow`, moves of fewer units than sources keep only the sources that got one, or plans of
+/// many small moves between thousands of ranks would be mostly empty shares. `add_ranks(ranks)`
+/// gives the number of a rank set.
+template <class T, class AddRanks>
+void choose_balanced(BasicPlan<T>& plan, bool narrow, AddRanks&& add_ranks) {
   rlhf::detail::late_vector<std::size_t, T> order(plan.moves.size());
   rlhf::detail::late_vector<std::int64_t, T> bytes(plan.moves.size());
   for (std::size_t i = 0; i < order.size(); ++i) {
@@ -104,6 +110,18 @@ void choose_balanced(BasicPlan<T>& plan) {
     for (std::size_t s = 0; s < sources.size(); ++s) {
       sent[static_cast<std::size_t>(sources[s])] = loads[s];
       move.first.push_back(move.first.back() + got[s]);
+    }
+    if (narrow && units < std::ssize(sources)) {
+      std::vector<int> used;
+      std::vector<std::int64_t> first{0};
+      for (std::size_t s = 0; s < sources.size(); ++s) {
+        if (got[s] > 0) {
+          used.push_back(sources[s]);
+          first.push_back(first.back() + got[s]);
+        }
+      }
+      move.first = std::move(first);
+      move.sources = add_ranks(std::move(used));  // `sources` is gone from here on
     }
   }
 }

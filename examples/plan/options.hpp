@@ -1,0 +1,33 @@
+/// @file
+/// What the program can be told on the command line.
+#pragma once
+
+#include <rlhf/plan/model.hpp>
+#include <rlhf/plan/options.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace planner {
+
+enum class Format { text, json, svg, html };
+
+struct Options {
+  std::string model;
+  std::optional<rlhf::plan::Side> source;  ///< World ranks filled in.
+  std::optional<rlhf::plan::Side> destination;
+  std::string topology;             ///< A file; empty: all ranks in one domain.
+  std::vector<std::string> subset;  ///< Patterns; empty: every parameter.
+  rlhf::plan::Options plan{.route = rlhf::plan::Route::automatic};
+  std::optional<int> rank;  ///< Whose own schedule to show.
+  Format format = Format::text;
+  std::string plan_out;
+  std::string plan_in;
+};
+
+/// Reads the command line. Prints help and ends the program where that is asked for.
+/// Errors: rlhf::Error naming the option and what was expected.
+[[nodiscard]] Options parse_options(int argc, char** argv);
+
+}  // namespace planner

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Runs the program in every format, compares a small report with the one written down, checks keys and values of the
+# JSON, and that wrong input gets one line that names it and exit status 2.
+# usage: plan_test.sh PROGRAM
+set -u
+program=$1
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+models=$here/../../benchmarks/models
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+faults=0
+checks=0
+fault() {
+  echo "FAULT: $*"
+  faults=$((faults + 1))
+}
+
+small=(--model "$models/qwen2.5-0.5b.json" --source tensor=2,pipeline=2 --destination tensor=1,data=2
+  --topology "$here/data/hosts_of_4.json")
+
+# Text: the whole report but for what differs from run to run.
+"$program" "${small[@]}" --route point_to_point --subset 'model.layers.*.mlp.*' --rank 5 >"$work/text" || fault "text: status $?"
+sed 's/^  planning .*/  planning                  (varies)/' "$work/text" >"$work/text.steady"
+diff "$here/data/expected.txt" "$work/text.steady" || fault "the report is not data/expected.txt"
+checks=$((checks + 1))
+
+# JSON: keys and what must hold. A few pairs of layouts, shared and separate ranks, every route.
+value() { sed -n "s/^  \"$1\": \(.*[^,]\),*\$/\1/p" "$work/json"; }
+json_case() {
+  checks=$((checks + 1))
+  "$program" "$@" --format json >"$work/json" 2>"$work/errors" || fault "status $? of: $* $(cat "$work/errors")"
+  local key
+  for key in bytes_needed bytes_local bytes_moved bytes_minimum bytes_slow_link bytes_slow_link_minimum \
+    send_max_over_mean receive_max_over_mean staging_bytes plan_seconds peak_rss_bytes proof fingerprint \
+    predicted_seconds; do
+    [ -n "$(value $key)" ] || fault "no $key: $*"
+  done
+  [ "$(value proof)" = '"exact cover"' ] || fault "proof $(value proof): $*"
+  [ "$(value bytes_moved)" = "$(value bytes_minimum)" ] ||
+    fault "moved $(value bytes_moved), minimum $(value bytes_minimum): $*"
+  [ "$(($(value bytes_local) + $(value bytes_moved)))" = "$(value bytes_needed)" ] || fault "bytes do not add up: $*"
+  [ "$(value bytes_slow_link)" -ge "$(value bytes_slow_link_minimum)" ] || fault "less than the least over slow links: $*"
+}
+for route in point_to_point broadcast two_stage hierarchical automatic; do
+  json_case "${small[@]}" --destination tensor=2,data=2 --route $route
+  json_case "${small[@]}" --destination tensor=2,data=2 --route $route --colocated
+done
+[ "$(value route)" != '"automatic"' ] || fault "the plan's route is not one of those tried"
+json_case --model "$models/qwen3-30b-a3b.json" --source fsdp=16 --destination tensor=2,expert=4 --colocated
+json_case --model "$models/qwen3-30b-a3b.json" --source tensor=4,expert=4,expert_tensor=1 --destination tensor=8 \
+  --source-ranks 16-31 --destination-ranks 0-3,40,41,50,51
+[ "$(value source_ranks)" = 16 ] || fault "source_ranks is $(value source_ranks)"
+[ "$(value staging_bytes)" = 268435456 ] || fault "staging_bytes is $(value staging_bytes)"
+json_case "${small[@]}" --bucket 1MiB --slots 2 --rank 0
+[ "$(value staging_bytes)" = 2097152 ] || fault "staging_bytes is $(value staging_bytes)"
+json_case --model "$models/kimi-k2.json" --source tensor=8,pipeline=16,expert=4 \
+  --destination tensor=8,expert=16,data=4 --topology "$here/data/hosts_of_4.json"
+
+# A written plan is read back: the same fingerprint, with and without the model.
+checks=$((checks + 2))
+"$program" "${small[@]}" --plan-out "$work/plan.json" --format json >"$work/json" || fault "--plan-out: status $?"
+print=$(value fingerprint)
+"$program" --plan-in "$work/plan.json" --format json >"$work/json" || fault "--plan-in: status $?"
+[ "$(value fingerprint)" = "$print" ] || fault "the fingerprint changed on the way through a file"
+[ "$(value bytes_minimum)" = null ] || fault "a minimum without placements: $(value bytes_minimum)"
+json_case "${small[@]}" --plan-in "$work/plan.json"
+"$program" "${small[@]}" --destination tensor=2 --plan-in "$work/plan.json" >"$work/text"
+[ $? -eq 1 ] || fault "a plan for other layouts was not found out"
+grep -q '^  proof  *[^e]' "$work/text" || fault "a plan for other layouts: $(grep proof "$work/text")"
+
+# Pictures: for few ranks and for many; no number may be missing, nothing may grow with the ranks.
+picture() {
+  checks=$((checks + 1))
+  local format=$1
+  shift
+  "$program" "$@" --format "$format" >"$work/picture" || fault "$format: status $?"
+  ! grep -qE 'nan|inf[^o]' "$work/picture" || fault "$format has numbers that are none: $*"
+  grep -q '</svg>' "$work/picture" || fault "$format is cut off: $*"
+  [ "$(wc -c <"$work/picture")" -lt 2000000 ] || fault "$format has $(wc -c <"$work/picture") bytes: $*"
+  if command -v xmllint >/dev/null 2>&1; then
+    sed -n '/<svg/,/<\/svg>/p' "$work/picture" | xmllint --noout - || fault "$format is not XML: $*"
+  fi
+}
+picture svg "${small[@]}"
+picture html "${small[@]}" --colocated --rank 1
+picture svg --model "$models/qwen2.5-0.5b.json" --source tensor=1 --destination tensor=1 --colocated
+picture html --model "$models/kimi-k2.json" --source tensor=8,pipeline=16,expert=4 \
+  --destination tensor=8,expert=16,data=4 --topology "$here/data/hosts_of_4.json"
+
+# Wrong input: status 2, nothing on standard output, one line that names the thing.
+wrong() {
+  local words=$1
+  shift
+  checks=$((checks + 1))
+  "$program" "$@" >"$work/out" 2>"$work/errors"
+  local status=$?
+  [ $status -eq 2 ] || fault "status $status: $*"
+  [ ! -s "$work/out" ] || fault "printed a report: $*"
+  [ "$(wc -l <"$work/errors")" = 1 ] || fault "$(wc -l <"$work/errors") lines: $*"
+  grep -qF -- "$words" "$work/errors" || fault "does not say '$words' but: $(cat "$work/errors")"
+}
+model=$models/qwen3-30b-a3b.json
+wrong '--model is missing'
+wrong '--destination is missing' --model "$model" --source tensor=2
+wrong 'there is no option --modle' --modle x
+wrong 'unexpected argument x' "${small[@]}" x
+wrong '--source needs a value' --model "$model" --source
+wrong '--source has an unknown axis tensors' --model "$model" --source tensors=2 --destination tensor=2
+wrong '--destination has an unknown axis context' --model "$model" --source tensor=2 --destination tensor=2,context=2
+wrong '--source needs a size for data' --model "$model" --source tensor=2,data --destination tensor=2
+wrong '--source tensor needs a whole number from 1' --model "$model" --source tensor=0 --destination tensor=2
+wrong '--source names tensor twice' --model "$model" --source tensor=2,tensor=4 --destination tensor=2
+wrong '--source has an empty place' --model "$model" --source tensor=2,,data=2 --destination tensor=2
+wrong 'zero and fsdp are two ways of the same axis' --model "$model" --source zero=2,fsdp=2 --destination tensor=2
+wrong 'has more than 131072 ranks' --model "$model" --source tensor=1024,data=1024 --destination tensor=2
+wrong 'heads cannot be cut for 3 tensor ranks' --model "$model" --source tensor=3 --destination tensor=2
+wrong '128 experts cannot be dealt to 3 expert ranks' --model "$model" --source expert=3 --destination tensor=2
+wrong 'expert tensor size 3 does not divide' --model "$model" --source tensor=4,expert_tensor=3 --destination tensor=2
+wrong 'sync::TwoStage needs a destination tensor size' --model "$model" --source tensor=4 --destination tensor=2 \
+  --route two_stage
+wrong '--source-ranks has 3 ranks, but its layout tensor=2 needs 2' "${small[@]}" --source tensor=2 --source-ranks 0-2
+wrong '--destination-ranks names rank 4 twice' "${small[@]}" --destination-ranks 4,4
+wrong 'contradict each other' "${small[@]}" --destination-ranks 4,5 --colocated
+wrong '--route knows point_to_point' "${small[@]}" --route fastest
+wrong '--format knows text' "${small[@]}" --format pdf
+wrong '--bucket needs a size such as 64MiB, got 64mb' "${small[@]}" --bucket 64mb
+wrong '--slots needs an even number, got 3' "${small[@]}" --slots 3
+wrong '--rank 6: the world has 6 ranks' "${small[@]}" --rank 6
+wrong '--subset lm_heads matches no parameter' "${small[@]}" --subset lm_heads
+wrong 'model file /nowhere/m.json cannot be opened' --model /nowhere/m.json --source tensor=2 --destination tensor=2
+file_case() {
+  local words=$1 content=$2
+  shift 2
+  printf '%b' "$content" >"$work/broken.json"
+  wrong "$words" "$@" "$work/broken.json"
+}
+as_model=(--source tensor=2 --destination tensor=2 --model)
+file_case 'broken.json is not JSON (line 2, column 3)' '{"layers": 1,\n  ]' "${as_model[@]}"
+file_case 'is not JSON: it ends in the middle' "$(head -c 2000 "$model")" "${as_model[@]}"
+file_case 'needs a whole number "layers"' '{}' "${as_model[@]}"
+file_case 'lists no parameters' '{"layers": 1, "entries": []}' "${as_model[@]}"
+file_case 'entry 0 (x y): has an unknown dtype f8' '{"layers":1,"entries":[{"name":"x\\ny","dtype":"f8"}]}' "${as_model[@]}"
+file_case 'parameter x is listed twice' \
+  '{"layers":2,"entries":[{"name":"x","dtype":"f32","shape":[4],"ranges":{"l":[0,2]}}]}' "${as_model[@]}"
+as_topology=("${small[@]}" --topology)
+wrong 'topology file /nowhere/t.json cannot be read' "${as_topology[@]}" /nowhere/t.json
+file_case 'is not JSON' '{"ranks_per_domain" 8}' "${as_topology[@]}"
+file_case 'expected a JSON object' '[8]' "${as_topology[@]}"
+file_case 'unknown key ranks_per_host' '{"ranks_per_host": 8}' "${as_topology[@]}"
+file_case 'ranks_per_domain needs a whole number' '{"ranks_per_domain": 0}' "${as_topology[@]}"
+file_case 'domains needs a list with the domain of each of the 6 ranks' '{"domains": [0, 0, 1]}' "${as_topology[@]}"
+file_case 'slow_gb_per_second needs a number' '{"slow_gb_per_second": -1}' "${as_topology[@]}"
+file_case 'give one of them' '{"ranks_per_domain": 2, "domains": [0,0,0,1,1,1]}' "${as_topology[@]}"
+wrong 'plan file /nowhere/p.json cannot be read' --plan-in /nowhere/p.json
+file_case 'format: is missing' '{}' --plan-in
+file_case 'is not JSON: it ends in the middle' "$(head -c 3000 "$work/plan.json")" --plan-in
+sed 's/"slots":4/"slots":6/' "$work/plan.json" >"$work/changed.json"
+wrong 'the file was changed or damaged' --plan-in "$work/changed.json"
+wrong '/nowhere/p.json cannot be written' "${small[@]}" --plan-out /nowhere/p.json
+
+echo "$checks checks, $faults faults"
+[ $faults -eq 0 ]

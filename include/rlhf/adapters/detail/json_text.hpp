@@ -1,0 +1,47 @@
+/// @file
+/// JSON text of a file to values, with errors that say where. Layer: adapters.
+#pragma once
+
+#include <rlhf/core/error.hpp>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace rlhf::inline v0::adapters::detail {
+
+/// The text as JSON. Errors: invalid_argument, `<what> <origin> is not JSON (line 3, column 17)`.
+[[nodiscard]] inline nlohmann::json json_of(std::string_view content, std::string_view what,
+                                            std::string_view origin) {
+  try {
+    return nlohmann::json::parse(content.begin(), content.end());
+  } catch (nlohmann::json::parse_error const& error) {
+    std::size_t const at = error.byte == 0 ? 0 : error.byte - 1;
+    std::size_t line = 1;
+    std::size_t column = 1;
+    for (std::size_t i = 0; i < at && i < content.size(); ++i) {
+      column = content[i] == '\n' ? 1 : column + 1;
+      line += content[i] == '\n' ? 1U : 0U;
+    }
+    fail(Errc::invalid_argument,
+         text(what, " ", origin, " is not JSON",
+              at >= content.size() ? text(": it ends in the middle, at line ", line)
+                                   : text(" (line ", line, ", column ", column, ")")));
+  } catch (nlohmann::json::exception const&) {  // a number that no double holds
+    fail(Errc::invalid_argument, text(what, " ", origin, " holds a number that is out of range"));
+  }
+}
+
+/// The text as a JSON string, quotes included. False where it is not UTF-8.
+[[nodiscard]] inline bool append_quoted(std::string& out, std::string const& words) {
+  try {
+    out += nlohmann::json(words).dump();
+  } catch (nlohmann::json::exception const&) {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace rlhf::inline v0::adapters::detail

@@ -1,0 +1,596 @@
+/// @file
+/// Plans to JSON and back. Layer: adapters.
+///
+/// The format, version 1, is one object with every member of `BasicPlan` under its name. A list of
+/// numbers may hold `[first, step, count]` in place of numbers that go up in equal steps: rank sets
+/// and lists of parameters are mostly those. `"fingerprint"` is the plan's, in hexadecimal.
+#pragma once
+
+#include <rlhf/adapters/detail/json_text.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/sort.hpp>
+#include <rlhf/plan/plan.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace rlhf::inline v0::plan {
+namespace detail {
+
+inline constexpr int plan_format = 1;
+inline constexpr int most_world_ranks = 1 << 20;       ///< That a plan file may name.
+inline constexpr std::int64_t most_numbers = 1 << 26;  ///< In all lists of a plan file.
+inline constexpr std::int64_t most_bytes = std::int64_t{1} << 62;
+
+[[nodiscard]] inline std::string fingerprint_text(std::uint64_t print) {
+  char room[24];
+  return {room, static_cast<std::size_t>(std::snprintf(room, sizeof room, "0x%016llx",
+                                                       static_cast<unsigned long long>(print)))};
+}
+
+/// Writes a plan, members in a fixed order.
+template <class T>
+class PlanWriter {
+ public:
+  [[nodiscard]] std::string write(BasicPlan<T> const& plan) {
+    out_ = text("{\"format\":", plan_format, ",\n\"fingerprint\":\"",
+                fingerprint_text(fingerprint(plan)), "\",\n\"route\":\"", to_string(plan.route),
+                "\",\n\"bucket_bytes\":", plan.bucket_bytes, ",\n\"slots\":", plan.slots,
+                ",\n\"world\":", plan.world, ",\n\"source_ranks\":", plan.source_ranks,
+                ",\n\"destination_ranks\":", plan.destination_ranks,
+                ",\n\"bytes_needed\":", plan.bytes_needed, ",\n\"bytes_local\":", plan.bytes_local,
+                ",\n\"bytes_moved\":", plan.bytes_moved,
+                ",\n\"bytes_on_links\":", plan.bytes_on_links);
+    items("rank_sets", plan.rank_sets, [&](auto const& set) { numbers(set); });
+    items("parameters", plan.parameters, [&](auto const& name) { quoted(name); });
+    items("unused", plan.unused, [&](auto const& name) { quoted(name); });
+    items("kinds", plan.kinds, [&](Kind const& kind) {
+      out_ += text("{\"source_dtype\":\"", rlhf::to_string(kind.source_dtype),
+                   "\",\"destination_dtype\":\"", rlhf::to_string(kind.destination_dtype),
+                   "\",\"global\":");
+      extents(kind.global);
+      out_ += ",\"parameters\":";
+      numbers(kind.parameters);
+      out_ += '}';
+    });
+    items("paths", plan.paths, [&](Path const& path) {
+      out_ += text("{\"method\":\"", path.method == Method::send ? "send" : "broadcast",
+                   "\",\"receivers\":");
+      numbers(path.receivers);
+      std::vector<int> from;
+      std::vector<int> to;
+      for (Forward const& forward : path.forwards) {
+        from.push_back(forward.from);
+        to.push_back(forward.to);
+      }
+      out_ += ",\"forward_from\":";
+      numbers(from);
+      out_ += ",\"forward_to\":";
+      numbers(to);
+      out_ += ",\"destinations\":";
+      numbers(path.destinations);
+      out_ += '}';
+    });
+    items("moves", plan.moves, [&](Move const& move) {
+      out_ += text("{\"kind\":", move.kind, ",\"start\":");
+      box(move.box);
+      out_ += text(",\"begin\":", move.begin, ",\"end\":", move.end, ",\"sources\":", move.sources,
+                   ",\"paths\":");
+      numbers(move.paths);
+      out_ += ",\"first\":";
+      numbers(move.first);
+      out_ += '}';
+    });
+    items("copies", plan.copies, [&](Copy const& copy) {
+      out_ += text("{\"kind\":", copy.kind, ",\"start\":");
+      box(copy.box);
+      out_ += text(",\"ranks\":", copy.ranks, "}");
+    });
+    out_ += "}\n";
+    return std::move(out_);
+  }
+
+ private:
+  template <class Item, class Write>
+  void items(char const* key, std::vector<Item> const& all, Write&& write) {
+    out_ += text(",\n\"", key, "\":[");
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      out_ += i == 0 ? "\n" : ",\n";
+      write(all[i]);
+    }
+    out_ += ']';
+  }
+  void quoted(std::string const& name) {
+    if (!adapters::detail::append_quoted(out_, name)) {
+      fail(Errc::invalid_argument,
+           text("a plan with the parameter ", name, " cannot be JSON: the name is not UTF-8"));
+    }
+  }
+  void extents(Extents const& values) {
+    out_ += '[';
+    for (int d = 0; d < values.rank(); ++d) {
+      out_ += text(d == 0 ? "" : ",", values[d]);
+    }
+    out_ += ']';
+  }
+  void box(Box const& one) {
+    extents(one.start);
+    out_ += ",\"extent\":";
+    extents(one.extent);
+  }
+  template <class Number>
+  void numbers(std::vector<Number> const& all) {
+    out_ += '[';
+    for (std::size_t i = 0; i < all.size();) {
+      out_ += i == 0 ? "" : ",";
+      std::size_t end = i + 1;
+      while (end < all.size() && i + 1 < all.size() &&
+             all[end] - all[end - 1] == all[i + 1] - all[i]) {
+        ++end;
+      }
+      if (end - i >= 4) {
+        out_ += text("[", all[i], ",", all[i + 1] - all[i], ",", end - i, "]");
+        i = end;
+      } else {
+        out_ += text(all[i++]);
+      }
+    }
+    out_ += ']';
+  }
+
+  std::string out_;
+};
+
+/// Reads a plan and checks all that code which uses plans relies on.
+class PlanReader {
+ public:
+  explicit PlanReader(std::string_view origin) : origin_(origin) {}
+
+  [[nodiscard]] Plan read(nlohmann::json const& file) {
+    require(file.is_object(), "", "expected a JSON object");
+    std::int64_t const format = number(file, "format", 0, 1 << 30);
+    require(format == plan_format, "format", text("expected ", plan_format, ", found ", format));
+    plan_.route =
+        one_of(file, "route",
+               {Route::point_to_point, Route::broadcast, Route::two_stage, Route::hierarchical});
+    plan_.bucket_bytes = number(file, "bucket_bytes", 256, most_bytes);
+    plan_.slots = static_cast<int>(number(file, "slots", 2, 1 << 30));
+    std::int64_t staging = 0;
+    require(
+        plan_.slots % 2 == 0 && !__builtin_mul_overflow(plan_.bucket_bytes, plan_.slots, &staging),
+        "slots", "expected an even number of slots that fit in memory");
+    plan_.world = static_cast<int>(number(file, "world", 1, most_world_ranks));
+    read_rank_sets(file);
+    plan_.source_ranks = set(file, "source_ranks");
+    plan_.destination_ranks = set(file, "destination_ranks");
+    check_ranks();
+    plan_.parameters = names(file, "parameters");
+    plan_.unused = names(file, "unused");
+    read_kinds(file);
+    read_paths(file);
+    read_moves(file);
+    read_copies(file);
+    read_totals(file);
+    std::string const print = fingerprint_text(fingerprint(plan_));
+    require(word(file, "fingerprint") == print, "fingerprint",
+            text("expected ", print, ", which is what the rest of the file says, found ",
+                 shown(word(file, "fingerprint")), "; the file was changed or damaged"));
+    return std::move(plan_);
+  }
+
+ private:
+  using Json = nlohmann::json;
+
+  [[noreturn]] void refuse(std::string_view key, std::string_view what) const {
+    std::string place = list_ == nullptr ? "" : text(list_, "[", item_, "]");
+    if (!key.empty()) {
+      place += text(place.empty() ? "" : ".", key);
+    }
+    fail(Errc::invalid_argument,
+         text("plan file ", origin_, place.empty() ? "" : ", ", place, ": ", what));
+  }
+  void require(bool right, std::string_view key, std::string_view what) const {
+    if (!right) {
+      refuse(key, what);
+    }
+  }
+  /// Text of the file for a message: short, printable.
+  [[nodiscard]] static std::string shown(std::string value) {
+    if (value.size() > 40) {
+      value.resize(40);
+      value += "...";
+    }
+    for (char& c : value) {
+      c = c >= ' ' && c <= '~' ? c : '?';
+    }
+    return value;
+  }
+
+  [[nodiscard]] Json const& at(Json const& object, char const* key) const {
+    auto const found = object.find(key);
+    if (found == object.end()) {
+      refuse(key, "is missing");
+    }
+    return *found;
+  }
+  [[nodiscard]] std::int64_t whole(Json const& value, char const* key, std::int64_t least,
+                                   std::int64_t most) const {
+    bool const right = value.is_number_integer() &&
+                       (!value.is_number_unsigned() ||
+                        value.get<std::uint64_t>() <=
+                            static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) &&
+                       value.get<std::int64_t>() >= least && value.get<std::int64_t>() <= most;
+    if (!right) {
+      refuse(key, text("expected a whole number from ", least, " to ", most, ", found ",
+                       value.is_number() ? value.dump() : std::string(value.type_name())));
+    }
+    return value.get<std::int64_t>();
+  }
+  [[nodiscard]] std::int64_t number(Json const& object, char const* key, std::int64_t least,
+                                    std::int64_t most) const {
+    return whole(at(object, key), key, least, most);
+  }
+  [[nodiscard]] std::string const& word(Json const& object, char const* key) const {
+    Json const& value = at(object, key);
+    require(value.is_string(), key, "expected a text");
+    return value.get_ref<std::string const&>();
+  }
+  [[nodiscard]] Json const& list(Json const& object, char const* key) const {
+    Json const& value = at(object, key);
+    require(value.is_array(), key, "expected a list");
+    return value;
+  }
+  template <class Enum>
+  [[nodiscard]] Enum one_of(Json const& object, char const* key,
+                            std::initializer_list<Enum> values) const {
+    std::string const& name = word(object, key);
+    std::string known;
+    for (Enum const value : values) {
+      if (name_of(value) == name) {
+        return value;
+      }
+      known += text(known.empty() ? "" : ", ", name_of(value));
+    }
+    refuse(key, text("expected one of ", known, ", found ", shown(name)));
+  }
+  [[nodiscard]] static std::string_view name_of(Route route) { return to_string(route); }
+  [[nodiscard]] static std::string_view name_of(DType dtype) { return rlhf::to_string(dtype); }
+  [[nodiscard]] static std::string_view name_of(Method method) {
+    return method == Method::send ? "send" : "broadcast";
+  }
+
+  /// Numbers from `least` to `most`, `limit` of them at most; runs are spread out.
+  template <class Number>
+  [[nodiscard]] std::vector<Number> numbers(Json const& value, char const* key, std::int64_t least,
+                                            std::int64_t most, std::int64_t limit) {
+    require(value.is_array(), key, "expected a list");
+    std::vector<Number> out;
+    auto const take = [&](std::int64_t count) {
+      numbers_ += count;
+      require(std::ssize(out) + count <= limit && numbers_ <= most_numbers, key,
+              text("expected ", limit, " numbers at most"));
+    };
+    for (Json const& item : value) {
+      if (!item.is_array()) {
+        take(1);
+        out.push_back(static_cast<Number>(whole(item, key, least, most)));
+        continue;
+      }
+      require(item.size() == 3, key, "expected a number, or [first, step, count] for several");
+      std::int64_t const first = whole(item[0], key, least, most);
+      std::int64_t const step = whole(item[1], key, -most_bytes, most_bytes);
+      std::int64_t const count = whole(item[2], key, 1, most_numbers);
+      std::int64_t last = 0;
+      require(!__builtin_mul_overflow(step, count - 1, &last) &&
+                  !__builtin_add_overflow(first, last, &last) && last >= least && last <= most,
+              key, text("expected numbers from ", least, " to ", most, " in [first, step, count]"));
+      take(count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        out.push_back(static_cast<Number>(first + i * step));
+      }
+    }
+    return out;
+  }
+  [[nodiscard]] std::vector<int> ranks(Json const& value, char const* key) {
+    return numbers<int>(value, key, 0, plan_.world - 1, plan_.world);
+  }
+  [[nodiscard]] std::int32_t set(Json const& object, char const* key) const {
+    return static_cast<std::int32_t>(number(object, key, 0, std::ssize(plan_.rank_sets) - 1));
+  }
+  [[nodiscard]] Extents extents(Json const& object, char const* key) const {
+    Json const& values = list(object, key);
+    require(values.size() <= static_cast<std::size_t>(max_rank), key,
+            text("expected ", max_rank, " dimensions at most"));
+    Extents out;
+    for (Json const& value : values) {
+      out.push_back(whole(value, key, 0, std::int64_t{1} << 55));
+    }
+    return out;
+  }
+  [[nodiscard]] std::vector<std::string> names(Json const& file, char const* key) const {
+    std::vector<std::string> out;
+    for (Json const& name : list(file, key)) {
+      require(name.is_string(), key, "expected a list of texts");
+      out.push_back(name.get<std::string>());
+    }
+    std::vector<std::string_view> sorted(out.begin(), out.end());
+    rlhf::detail::sort(sorted);
+    for (std::size_t i = 1; i < sorted.size(); ++i) {
+      require(sorted[i - 1] != sorted[i], key,
+              text("the name ", shown(std::string(sorted[i])), " is there twice"));
+    }
+    return out;
+  }
+  /// Calls `read(item)` for every object of a list; errors then name it.
+  template <class Read>
+  void each(Json const& file, char const* key, Read&& read) {
+    Json const& all = list(file, key);
+    list_ = key;
+    item_ = 0;
+    for (Json const& item : all) {
+      require(item.is_object(), "", "expected an object");
+      read(item);
+      ++item_;
+    }
+    list_ = nullptr;
+  }
+
+  void read_rank_sets(Json const& file) {
+    mark_.assign(static_cast<std::size_t>(plan_.world), -1);
+    Json const& all = list(file, "rank_sets");
+    list_ = "rank_sets";
+    for (item_ = 0; item_ < all.size(); ++item_) {
+      plan_.rank_sets.push_back(ranks(all[item_], ""));
+      require(!plan_.rank_sets.back().empty(), "", "expected at least one rank");
+      for (int const rank : plan_.rank_sets.back()) {
+        mark_once(rank, static_cast<std::int64_t>(item_), "");
+      }
+    }
+    list_ = nullptr;
+  }
+  void mark_once(int rank, std::int64_t mark, char const* key) {
+    auto& place = mark_[static_cast<std::size_t>(rank)];
+    require(place != mark, key, text("rank ", rank, " is there twice"));
+    place = mark;
+  }
+  /// Which ranks each side has, and which sets lie inside of it.
+  void check_ranks() {
+    auto const side = [&](std::int32_t number) {
+      std::vector<std::uint8_t> has(static_cast<std::size_t>(plan_.world), 0);
+      for (int const rank : plan_.rank_sets[static_cast<std::size_t>(number)]) {
+        has[static_cast<std::size_t>(rank)] = 1;
+        highest_ = rank > highest_ ? rank : highest_;
+      }
+      return has;
+    };
+    is_source_ = side(plan_.source_ranks);
+    is_destination_ = side(plan_.destination_ranks);
+    require(plan_.world == highest_ + 1, "world",
+            text("expected ", highest_ + 1, ", one more than the highest rank of both sides"));
+    auto const inside = [&](std::vector<std::uint8_t> const& has) {
+      std::vector<std::uint8_t> out;
+      for (auto const& set : plan_.rank_sets) {
+        bool all = true;
+        for (int const rank : set) {
+          all = all && has[static_cast<std::size_t>(rank)] != 0;
+        }
+        out.push_back(static_cast<std::uint8_t>(all));
+      }
+      return out;
+    };
+    in_source_ = inside(is_source_);
+    in_destination_ = inside(is_destination_);
+  }
+
+  void read_kinds(Json const& file) {
+    std::vector<std::uint8_t> seen(plan_.parameters.size(), 0);
+    auto const types = {DType::f32, DType::bf16, DType::f16, DType::f64,
+                        DType::i64, DType::i32,  DType::u8};
+    each(file, "kinds", [&](Json const& item) {
+      Kind kind;
+      kind.source_dtype = one_of(item, "source_dtype", types);
+      kind.destination_dtype = one_of(item, "destination_dtype", types);
+      kind.global = extents(item, "global");
+      std::int64_t elements = 1;
+      for (int d = 0; d < kind.global.rank(); ++d) {
+        require(!__builtin_mul_overflow(elements, kind.global[d], &elements) &&
+                    elements <= std::int64_t{1} << 55,
+                "global", "has more elements than any tensor");
+      }
+      kind.parameters =
+          numbers<std::int32_t>(at(item, "parameters"), "parameters", 0,
+                                std::ssize(plan_.parameters) - 1, std::ssize(plan_.parameters));
+      require(!kind.parameters.empty(), "parameters", "expected at least one parameter");
+      for (std::size_t i = 0; i < kind.parameters.size(); ++i) {
+        require(i == 0 || kind.parameters[i - 1] < kind.parameters[i], "parameters",
+                "expected numbers that ascend");
+        require(seen[static_cast<std::size_t>(kind.parameters[i])]++ == 0, "parameters",
+                text("parameter ", kind.parameters[i], " belongs to an earlier kind already"));
+      }
+      plan_.kinds.push_back(std::move(kind));
+    });
+    for (std::size_t p = 0; p < seen.size(); ++p) {
+      require(seen[p] != 0, "kinds",
+              text("parameter ", p, " (", shown(plan_.parameters[p]), ") belongs to no kind"));
+    }
+  }
+
+  void read_paths(Json const& file) {
+    mark_.assign(static_cast<std::size_t>(plan_.world), -1);
+    each(file, "paths", [&](Json const& item) {
+      Path path;
+      path.method = one_of(item, "method", {Method::send, Method::broadcast});
+      path.receivers = ranks(at(item, "receivers"), "receivers");
+      path.destinations = ranks(at(item, "destinations"), "destinations");
+      auto const from = ranks(at(item, "forward_from"), "forward_from");
+      auto const to = ranks(at(item, "forward_to"), "forward_to");
+      require(from.size() == to.size(), "forward_to",
+              text("expected ", from.size(), " ranks, as in forward_from, found ", to.size()));
+      require(!path.receivers.empty(), "receivers", "expected at least one rank");
+      // Marks of this path: received, reached by a forward, kept.
+      std::int64_t const received = static_cast<std::int64_t>(item_) * 3;
+      for (int const rank : path.receivers) {
+        check_destination(rank, "receivers");
+        mark_once(rank, received, "receivers");
+      }
+      for (std::size_t i = 0; i < from.size(); ++i) {
+        check_destination(to[i], "forward_to");
+        require(mark_[static_cast<std::size_t>(from[i])] == received, "forward_from",
+                text("rank ", from[i], " forwards what it does not receive"));
+        require(mark_[static_cast<std::size_t>(to[i])] < received, "forward_to",
+                text("rank ", to[i], " is reached twice"));
+        mark_[static_cast<std::size_t>(to[i])] = received + 1;
+        path.forwards.push_back(Forward{from[i], to[i]});
+      }
+      for (int const rank : path.destinations) {
+        auto& mark = mark_[static_cast<std::size_t>(rank)];
+        require(mark == received || mark == received + 1, "destinations",
+                text("rank ", rank, " is not reached, or is there twice"));
+        mark = received + 2;
+      }
+      plan_.paths.push_back(std::move(path));
+    });
+  }
+  void check_destination(int rank, char const* key) const {
+    require(is_destination_[static_cast<std::size_t>(rank)] != 0, key,
+            text("rank ", rank, " is none of the destination's"));
+  }
+
+  [[nodiscard]] std::int32_t kind(Json const& item) const {
+    return static_cast<std::int32_t>(number(item, "kind", 0, std::ssize(plan_.kinds) - 1));
+  }
+  [[nodiscard]] Box box(Json const& item, std::int32_t number) const {
+    Shape const& global = plan_.kinds[static_cast<std::size_t>(number)].global;
+    Box const out{extents(item, "start"), extents(item, "extent")};
+    bool right = out.start.rank() == global.rank() && out.extent.rank() == global.rank();
+    for (int d = 0; right && d < global.rank(); ++d) {
+      right = out.extent[d] >= 1 && out.end(d) <= global[d];
+    }
+    require(right, "extent", text("expected a box inside of ", to_string(global)));
+    return out;
+  }
+
+  void read_moves(Json const& file) {
+    each(file, "moves", [&](Json const& item) {
+      Move move;
+      move.kind = kind(item);
+      auto const all = std::ssize(plan_.kinds[static_cast<std::size_t>(move.kind)].parameters);
+      move.box = box(item, move.kind);
+      move.begin = static_cast<std::int32_t>(number(item, "begin", 0, all - 1));
+      move.end = static_cast<std::int32_t>(number(item, "end", move.begin + 1, all));
+      move.sources = set(item, "sources");
+      require(in_source_[static_cast<std::size_t>(move.sources)] != 0, "sources",
+              "expected ranks of the source only");
+      move.paths = numbers<std::int32_t>(at(item, "paths"), "paths", 0, std::ssize(plan_.paths) - 1,
+                                         std::ssize(plan_.paths));
+      require(!move.paths.empty(), "paths", "expected at least one path");
+      auto const sources = std::ssize(plan_.rank_sets[static_cast<std::size_t>(move.sources)]);
+      std::int64_t const units = move.parameters() * std::ssize(move.paths);
+      move.first = numbers<std::int64_t>(at(item, "first"), "first", 0, units, sources + 1);
+      bool right = std::ssize(move.first) == sources + 1 && move.first.front() == 0 &&
+                   move.first.back() == units;
+      for (std::size_t s = 1; right && s < move.first.size(); ++s) {
+        right = move.first[s - 1] <= move.first[s];
+      }
+      require(right, "first",
+              text("expected ", sources + 1, " numbers that ascend from 0 to ", units));
+      plan_.moves.push_back(std::move(move));
+    });
+  }
+
+  void read_copies(Json const& file) {
+    each(file, "copies", [&](Json const& item) {
+      Copy copy;
+      copy.kind = kind(item);
+      copy.box = box(item, copy.kind);
+      copy.ranks = set(item, "ranks");
+      require(in_source_[static_cast<std::size_t>(copy.ranks)] != 0 &&
+                  in_destination_[static_cast<std::size_t>(copy.ranks)] != 0,
+              "ranks", "expected ranks of both sides only");
+      plan_.copies.push_back(copy);
+    });
+  }
+
+  /// The totals are what moves and copies add up to.
+  void read_totals(Json const& file) {
+    std::int64_t local = 0;
+    std::int64_t moved = 0;
+    std::int64_t on_links = 0;
+    auto const add = [&](std::int64_t& sum, std::int32_t kind, Box const& box,
+                         std::int64_t parameters, std::int64_t times) {
+      std::int64_t bytes = wire_bytes(plan_.kinds[static_cast<std::size_t>(kind)], box);
+      require(!__builtin_mul_overflow(bytes, parameters, &bytes) &&
+                  !__builtin_mul_overflow(bytes, times, &bytes) &&
+                  !__builtin_add_overflow(sum, bytes, &sum) && sum <= most_bytes,
+              "moves", "add up to more bytes than fit in 62 bits");
+    };
+    for (Copy const& copy : plan_.copies) {
+      add(local, copy.kind, copy.box,
+          std::ssize(plan_.kinds[static_cast<std::size_t>(copy.kind)].parameters),
+          std::ssize(plan_.rank_sets[static_cast<std::size_t>(copy.ranks)]));
+    }
+    for (Move const& move : plan_.moves) {
+      std::int64_t kept = 0;
+      std::int64_t reached = 0;
+      for (std::int32_t const p : move.paths) {
+        Path const& path = plan_.paths[static_cast<std::size_t>(p)];
+        kept += std::ssize(path.destinations);
+        reached += std::ssize(path.receivers) + std::ssize(path.forwards);
+      }
+      add(moved, move.kind, move.box, move.parameters(), kept);
+      add(on_links, move.kind, move.box, move.parameters(), reached);
+    }
+    auto const same = [&](char const* key, std::int64_t sum) {
+      std::int64_t const found = number(file, key, 0, std::numeric_limits<std::int64_t>::max());
+      require(found == sum, key,
+              text("expected ", sum, ", as moves and copies add up to, found ", found));
+      return found;
+    };
+    plan_.bytes_local = same("bytes_local", local);
+    plan_.bytes_moved = same("bytes_moved", moved);
+    plan_.bytes_on_links = same("bytes_on_links", on_links);
+    plan_.bytes_needed = same("bytes_needed", local + moved);
+  }
+
+  std::string origin_;
+  char const* list_ = nullptr;
+  std::size_t item_ = 0;
+  std::int64_t numbers_ = 0;
+  int highest_ = -1;
+  std::vector<std::int64_t> mark_;            // of every world rank
+  std::vector<std::uint8_t> is_source_;       // of every world rank
+  std::vector<std::uint8_t> is_destination_;  // of every world rank
+  std::vector<std::uint8_t> in_source_;       // of every rank set
+  std::vector<std::uint8_t> in_destination_;  // of every rank set
+  Plan plan_;
+};
+
+}  // namespace detail
+
+/// A plan as JSON, every member, one item of a list a line. Equal plans give equal text.
+///
+/// Errors: invalid_argument for a parameter's name that is not UTF-8.
+template <class T>
+[[nodiscard]] std::string to_json(BasicPlan<T> const& plan) {
+  return detail::PlanWriter<T>().write(plan);
+}
+
+/// The plan that `to_json` wrote; `plan_from_json(to_json(plan), "")` equals the plan. `origin` is
+/// for messages.
+///
+/// Any text is read or refused: whatever passes can be scheduled, predicted and proved without a
+/// further check. Whether it is the right plan for two placements, `find_fault` tells.
+/// Errors: invalid_argument naming the file, the place in it and what was expected there.
+[[nodiscard]] inline Plan plan_from_json(std::string_view content, std::string_view origin) {
+  return detail::PlanReader(origin).read(adapters::detail::json_of(content, "plan file", origin));
+}
+
+}  // namespace rlhf::inline v0::plan

@@ -1,0 +1,151 @@
+/// @file
+/// The fewest bytes that a sync must move, from the placements alone. Layer: plan.
+#pragma once
+
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/hash.hpp>
+#include <rlhf/core/hash_index.hpp>
+#include <rlhf/plan/placement.hpp>
+#include <rlhf/plan/plan.hpp>
+#include <rlhf/tensor/box.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rlhf::inline v0::plan {
+
+/// Bytes that the destination's ranks hold and that they lack on the source side.
+struct MinimumBytes {
+  std::int64_t needed = 0;   ///< That all destination ranks hold.
+  std::int64_t lacking = 0;  ///< Of those, not on the same rank as a source: at least these move.
+
+  constexpr bool operator==(MinimumBytes const&) const noexcept = default;
+};
+
+namespace detail {
+
+/// Counts elements of one pair of patterns, rank by rank.
+template <class T>
+class LackCounter {
+ public:
+  LackCounter(BasicPlacement<T> const& source, BasicPlacement<T> const& destination)
+      : source_(source),
+        destination_(destination),
+        own_(destination.world_ranks.size()) {
+    std::vector<int> source_of;
+    for (std::size_t s = 0; s < source.world_ranks.size(); ++s) {
+      auto const world = static_cast<std::size_t>(source.world_ranks[s]);
+      if (source_of.size() <= world) {
+        source_of.resize(world + 1, -1);
+      }
+      source_of[world] = static_cast<int>(s);
+    }
+    held_.resize(source.world_ranks.size());
+    for (std::size_t d = 0; d < own_.size(); ++d) {
+      auto const world = static_cast<std::size_t>(destination.world_ranks[d]);
+      own_[d] = world < source_of.size() ? source_of[world] : -1;
+    }
+  }
+
+  /// Elements of one parameter that lies so on both sides.
+  [[nodiscard]] MinimumBytes elements(std::int32_t from, std::int32_t to) {
+    for (auto& boxes : held_) {
+      boxes.clear();
+    }
+    for (Part const& part : source_.patterns[static_cast<std::size_t>(from)]) {
+      for (int const rank : source_.rank_sets[static_cast<std::size_t>(part.ranks)]) {
+        held_[static_cast<std::size_t>(rank)].push_back(&part.box);
+      }
+    }
+    MinimumBytes out;
+    for (Part const& part : destination_.patterns[static_cast<std::size_t>(to)]) {
+      std::int64_t const elements = part.box.elements();
+      for (int const rank : destination_.rank_sets[static_cast<std::size_t>(part.ranks)]) {
+        int const own = own_[static_cast<std::size_t>(rank)];
+        out.needed += elements;
+        out.lacking += own < 0 ? elements : without(part.box, held_[static_cast<std::size_t>(own)]);
+      }
+    }
+    return out;
+  }
+
+ private:
+  [[nodiscard]] std::int64_t without(Box const& box, std::vector<Box const*> const& held) {
+    rest_.assign(1, box);
+    for (Box const* const other : held) {
+      next_.clear();
+      for (Box const& part : rest_) {
+        subtract(part, *other, next_);
+      }
+      rest_.swap(next_);
+    }
+    std::int64_t elements = 0;
+    for (Box const& part : rest_) {
+      elements += part.elements();
+    }
+    return elements;
+  }
+
+  BasicPlacement<T> const& source_;
+  BasicPlacement<T> const& destination_;
+  std::vector<int> own_;  // destination module rank to source module rank, or -1
+  std::vector<std::vector<Box const*>> held_;  // by source module rank, of one pattern
+  std::vector<Box> rest_;
+  std::vector<Box> next_;
+};
+
+}  // namespace detail
+
+/// What any plan between these placements must move at least. No plan is asked, so that a plan's
+/// own count can be held against it: equal means that no byte is sent that a rank has.
+///
+/// Errors: incompatible_policy where the source lacks a parameter. Cost: for every pair of ways of
+/// lying, the ranks that hold it.
+template <class T>
+[[nodiscard]] MinimumBytes minimum_bytes(BasicPlacement<T> const& source,
+                                         BasicPlacement<T> const& destination) {
+  rlhf::detail::HashIndex<> by_name;
+  for (std::size_t s = 0; s < source.parameters.size(); ++s) {
+    by_name.add(Fingerprint().add(source.parameters[s].name).value(), static_cast<int>(s));
+  }
+  struct Pair {
+    std::int32_t from;
+    std::int32_t to;
+    MinimumBytes elements;
+  };
+  std::vector<Pair> pairs;
+  rlhf::detail::HashIndex<> by_pair;
+  detail::LackCounter<T> counter(source, destination);
+  MinimumBytes out;
+  for (PlacedParameter const& wanted : destination.parameters) {
+    int const found = by_name.find(Fingerprint().add(wanted.name).value(), [&](int number) {
+      return source.parameters[static_cast<std::size_t>(number)].name == wanted.name;
+    });
+    if (found < 0) {
+      fail(Errc::incompatible_policy, text("the source has no parameter ", wanted.name));
+    }
+    PlacedParameter const& given = source.parameters[static_cast<std::size_t>(found)];
+    std::uint64_t const hash = Fingerprint()
+                                   .add(static_cast<std::uint64_t>(given.pattern))
+                                   .add(static_cast<std::uint64_t>(wanted.pattern))
+                                   .value();
+    int pair = by_pair.find(hash, [&](int number) {
+      Pair const& known = pairs[static_cast<std::size_t>(number)];
+      return known.from == given.pattern && known.to == wanted.pattern;
+    });
+    if (pair < 0) {
+      pair = static_cast<int>(pairs.size());
+      by_pair.add(hash, pair);
+      pairs.push_back(
+          Pair{given.pattern, wanted.pattern, counter.elements(given.pattern, wanted.pattern)});
+    }
+    std::int64_t const each = size_of(Kind{given.dtype, wanted.dtype, {}, {}}.wire());
+    out.needed += pairs[static_cast<std::size_t>(pair)].elements.needed * each;
+    out.lacking += pairs[static_cast<std::size_t>(pair)].elements.lacking * each;
+  }
+  return out;
+}
+
+}  // namespace rlhf::inline v0::plan
