@@ -23,12 +23,17 @@
 #include <rlhf/module/describe.hpp>
 #include <rlhf/module/hooks.hpp>
 #include <rlhf/module/module.hpp>
+#include <rlhf/parallel/experts.hpp>
+#include <rlhf/parallel/flat.hpp>
 #include <rlhf/parallel/grid.hpp>
 #include <rlhf/parallel/groups.hpp>
 #include <rlhf/parallel/layout.hpp>
 #include <rlhf/parallel/mesh.hpp>
+#include <rlhf/parallel/on_layout.hpp>
 #include <rlhf/parallel/replica.hpp>
 #include <rlhf/parallel/shard.hpp>
+#include <rlhf/parallel/stages.hpp>
+#include <rlhf/parallel/uneven.hpp>
 #include <rlhf/plan/build.hpp>
 #include <rlhf/plan/proof.hpp>
 #include <rlhf/sync/link.hpp>

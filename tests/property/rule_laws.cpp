@@ -471,7 +471,9 @@ template <class Policy>
 void check_link(std::uint64_t seed, std::atomic<std::int64_t>& moved) {
   Dice dice(seed + 77'000);
   std::map<std::string, int> counts;
-  auto const [source, destination] = random_pair(dice, 6, counts);
+  auto const pair = random_pair(dice, 6, counts);
+  Spread const& source = pair.first;
+  Spread const& destination = pair.second;
   int world_size = source.layout.ranks();
   for (int const rank : destination.mesh.world_ranks()) {
     world_size = std::max(world_size, rank + 1);

@@ -54,6 +54,9 @@ struct Shard {
   }
   [[nodiscard]] constexpr Shard then(Cut const& cut) const {
     expects(count < max_cuts, "a shard has at most 4 cuts");
+    expects(cut.dimension >= 0 && cut.dimension < max_rank && cut.sections >= 1,
+            "a cut needs a dimension below 6 and at least one section");
+    expects(cut.kind != CutKind::heads || cut.count >= 1, "a cut by heads needs at least one head");
     Shard out = *this;
     out.cuts[out.count++] = cut;
     return out;
@@ -103,7 +106,6 @@ namespace shard {
 /// `num_query_groups` and `num_kv_heads` against the tensor size.
 [[nodiscard]] constexpr Shard heads(int dimension, std::int64_t heads) {
   expects(dimension >= 0 && dimension < max_rank, "a cut needs a dimension below 6");
-  expects(heads >= 1, "a cut by heads needs at least one head");
   return Shard{}.then(
       Cut{Axis::tensor, static_cast<std::int8_t>(dimension), 1, CutKind::heads, heads});
 }
