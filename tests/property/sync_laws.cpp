@@ -115,6 +115,14 @@ TEST_CASE("broadcast: every element arrives, bit for bit, whatever the pair") {
   check_policies<sync::Broadcast<256_B>, sync::Broadcast<4_KiB>>(false, 70);
 }
 
+TEST_CASE("reshard: every element arrives, bit for bit, whatever the pair") {
+  check_policies<sync::Reshard<256_B>, sync::Reshard<4_KiB>>(false, 70);
+}
+
+TEST_CASE("experts' policies: every element arrives, bit for bit, whatever the pair") {
+  check_policies<sync::AllGatherExperts<4_KiB>, sync::AllToAllExperts<4_KiB>>(false, 30);
+}
+
 TEST_CASE("two stages: every element arrives, bit for bit, for every pair that they serve") {
   check_policies<sync::TwoStage<256_B>, sync::TwoStage<4_KiB>>(true, 70);
 }

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <rlhf/tensor/dtype.hpp>
+#include <rlhf/tensor/region.hpp>
 
 #include <concepts>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace rlhf::inline v0::comm {
 
@@ -114,5 +116,15 @@ template <class C>
 concept Communicator = HasRankAndSize<C> && HasBroadcast<C> && HasAllReduce<C> && HasAllGather<C> &&
     HasReduceScatter<C> && HasAllToAll<C> && HasSendRecv<C> && HasBarrier<C> && HasSplit<C> &&
     HasAbort<C>;
+
+/// A communicator that can also move the elements of regions as they lie, without packing, because
+/// both ends see each other's memory: `send_regions(regions, bytes, peer, stream)`, `recv_regions`.
+/// Optional; models: `Local`. Weight syncs use it where it is there.
+template <class C>
+concept MovesRegions = requires(C& c, std::vector<Region> const& regions, std::int64_t bytes,
+                                typename C::Stream stream) {
+  c.send_regions(regions, bytes, 0, stream);
+  c.recv_regions(regions, bytes, 0, stream);
+};
 
 }  // namespace rlhf::inline v0::comm

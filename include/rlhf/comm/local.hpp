@@ -10,6 +10,8 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/core/units.hpp>
+#include <rlhf/tensor/pack.hpp>
+#include <rlhf/tensor/region.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -38,6 +40,7 @@ class BasicLocal {
  public:
   /// Host memory has no streams: calls are complete on return.
   struct Stream {};
+  using RegionOf = rlhf::detail::late<Region, Late>;
 
   BasicLocal() noexcept = default;
   BasicLocal(BasicLocal&& other) noexcept
@@ -159,6 +162,20 @@ class BasicLocal {
     expect_member(peer, "the sender of a recv");
     enqueue({data, count, dtype, peer, Direction::recv, {}});
   }
+  /// Like `send` and `recv` of `bytes` bytes, but from and into these regions as they lie: ranks
+  /// are threads of one process, so elements move once, without packing. Either end may be plain
+  /// memory, in which the regions' elements follow each other as their `wire` types; two lists of
+  /// regions must have the same elements pairwise. They must live until the group has ended.
+  void send_regions(std::vector<RegionOf> const& regions, std::int64_t bytes, int peer,
+                    Stream = {}) {
+    expect_member(peer, "the receiver of a send");
+    enqueue({nullptr, bytes, DType::u8, peer, Direction::send, {}, false, &regions});
+  }
+  void recv_regions(std::vector<RegionOf> const& regions, std::int64_t bytes, int peer,
+                    Stream = {}) {
+    expect_member(peer, "the sender of a recv");
+    enqueue({nullptr, bytes, DType::u8, peer, Direction::recv, {}, false, &regions});
+  }
   void group_start() noexcept { ++depth_; }
   void group_end(Stream = {}) {
     expects(depth_ > 0, "group_end needs a group_start before it");
@@ -243,6 +260,7 @@ class BasicLocal {
     Direction direction;
     Post post;
     bool done = false;
+    std::vector<RegionOf> const* regions = nullptr;  // instead of data
   };
 
   BasicLocal(Group* group, int rank, Milliseconds timeout) noexcept
@@ -462,7 +480,8 @@ class BasicLocal {
   [[nodiscard]] Failure post_and_receive() {
     for (Transfer& transfer : queue_) {
       if (transfer.direction == Direction::send) {
-        transfer.post = {transfer.data, transfer.count, transfer.dtype, transfer.peer};
+        transfer.post = {transfer.data, transfer.count,       transfer.dtype,
+                         transfer.peer, Post::State::waiting, transfer.regions};
         group_->mailbox(rank_, transfer.peer).posts.push_back(&transfer.post);
       }
     }
@@ -484,6 +503,20 @@ class BasicLocal {
       if (failure.set && first_open() != nullptr) {
         return failure;
       }
+    }
+  }
+
+  /// Moves a message's elements from where they lie to where they belong. Without the lock.
+  static void deliver(Transfer const& want, Post const& post) {
+    HostPacker<Stream> const packer;
+    if (post.regions != nullptr && want.regions != nullptr) {
+      packer.copy(*post.regions, *want.regions);
+    } else if (post.regions != nullptr) {
+      packer.pack(*post.regions, static_cast<std::byte*>(want.data));
+    } else if (want.regions != nullptr) {
+      packer.unpack(*want.regions, static_cast<std::byte const*>(post.data));
+    } else {
+      copy(want.data, post.data, want.count * size_of(want.dtype));
     }
   }
 
@@ -510,7 +543,7 @@ class BasicLocal {
       mailbox.pop();
       post.state = Post::State::copying;
       group_->monitor.unlock();
-      copy(want.data, post.data, want.count * size_of(want.dtype));
+      deliver(want, post);
       group_->monitor.lock();
       post.state = Post::State::done;
       want.done = true;

@@ -3,30 +3,21 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/parallel/holding.hpp>
 #include <rlhf/parallel/layout.hpp>
 #include <rlhf/tensor/box.hpp>
 
-#include <concepts>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
 namespace rlhf::inline v0 {
 
-/// One box of a global tensor that a rank holds, and where it starts in the rank's own tensor.
-struct HeldBox {
-  Box box{};
-  Extents local_start{};
-
-  constexpr bool operator==(HeldBox const&) const noexcept = default;
-};
-
-/// All that a rank holds of one parameter.
-struct Holding {
-  Shape global{};
-  std::vector<HeldBox> boxes;
-
-  bool operator==(Holding const&) const = default;
+/// How a cut divides its dimension among the ranks of its axis.
+enum class CutKind : std::uint8_t {
+  even,    ///< Equal parts (chunks as PyTorch's over the sharded axis).
+  heads,   ///< Whole heads; each by several ranks where there are more ranks than heads.
+  padded,  ///< Equal parts of a larger extent, whose end belongs to no element.
 };
 
 /// One cut of a tensor: dimension `dimension`, made of `sections` equal sections (fused matrices),
@@ -35,6 +26,9 @@ struct Cut {
   Axis axis = Axis::tensor;
   std::int8_t dimension = 0;
   std::int16_t sections = 1;
+  CutKind kind = CutKind::even;
+  std::int64_t count = 0;   ///< heads: how many; padded: the extent without padding.
+  std::int64_t padded = 0;  ///< padded: the extent with padding; 0: what the ranks' tensors give.
 
   constexpr bool operator==(Cut const&) const noexcept = default;
 };
@@ -53,12 +47,15 @@ struct Shard {
 
   /// This shard with one more cut.
   [[nodiscard]] constexpr Shard then(Axis axis, int dimension, int sections = 1) const {
-    expects(count < max_cuts, "a shard has at most 4 cuts");
     expects(dimension >= 0 && dimension < max_rank, "a cut needs a dimension below 6");
     expects(sections >= 1 && sections <= 32767, "a cut needs 1 to 32767 sections");
+    return then(
+        Cut{axis, static_cast<std::int8_t>(dimension), static_cast<std::int16_t>(sections)});
+  }
+  [[nodiscard]] constexpr Shard then(Cut const& cut) const {
+    expects(count < max_cuts, "a shard has at most 4 cuts");
     Shard out = *this;
-    out.cuts[out.count++] =
-        Cut{axis, static_cast<std::int8_t>(dimension), static_cast<std::int16_t>(sections)};
+    out.cuts[out.count++] = cut;
     return out;
   }
   /// This shard of a tensor of that global shape.
@@ -74,16 +71,10 @@ struct Shard {
   template <class = void>
   [[nodiscard]] Holding holding(Shape const& local, Layout const& layout,
                                 Coordinate const& at) const;
-};
-
-/// A description of how a parameter is cut: `Shard`, or a user's own type.
-///
-/// `rule.holding(local_shape, layout, coordinate)` gives the global shape and the boxes; all ranks
-/// must give the same global shape, boxes must lie inside it and be disjoint on a rank.
-template <class R>
-concept ShardRule = requires(R const& rule, Shape const& local, Layout const& layout,
-                             Coordinate const& at) {
-  { rule.holding(local, layout, at) } -> std::same_as<Holding>;
+  /// The shape of the tensor of the rank at `at`. Requires the global shape (`of`), and of padded
+  /// cuts the padded extent. Errors: as `holding`.
+  template <class = void>
+  [[nodiscard]] Shape local_shape(Layout const& layout, Coordinate const& at) const;
 };
 
 namespace shard {
@@ -104,6 +95,30 @@ namespace shard {
 /// Columns over the tensor axis (row-parallel linear layers).
 [[nodiscard]] constexpr Shard columns() {
   return split(Axis::tensor, 1);
+}
+
+/// `heads` heads along dimension `dimension`, over the tensor axis; no head is cut. With fewer
+/// heads than tensor ranks (key/value heads of grouped-query attention), each head is held by ranks
+/// / heads consecutive ranks. One of both numbers must divide the other. Source: Megatron and vLLM,
+/// `num_query_groups` and `num_kv_heads` against the tensor size.
+[[nodiscard]] constexpr Shard heads(int dimension, std::int64_t heads) {
+  expects(dimension >= 0 && dimension < max_rank, "a cut needs a dimension below 6");
+  expects(heads >= 1, "a cut by heads needs at least one head");
+  return Shard{}.then(
+      Cut{Axis::tensor, static_cast<std::int8_t>(dimension), 1, CutKind::heads, heads});
+}
+/// Dimension `dimension` has `extent` elements (a vocabulary); the tensors of the tensor ranks are
+/// equally long and together at least as long: the rest is padding at the end, which is neither
+/// read nor written and may differ from module to module.
+///
+/// `padded` is the extent with padding, a multiple of the tensor ranks. Left out, it is what the
+/// ranks' tensors give; needed where the dimension is cut again or the tensor is flattened.
+[[nodiscard]] constexpr Shard padded(int dimension, std::int64_t extent, std::int64_t padded = 0) {
+  expects(dimension >= 0 && dimension < max_rank, "a cut needs a dimension below 6");
+  expects(extent >= 0 && (padded == 0 || padded >= extent),
+          "a padded extent must not be below the extent without padding");
+  return Shard{}.then(
+      Cut{Axis::tensor, static_cast<std::int8_t>(dimension), 1, CutKind::padded, extent, padded});
 }
 
 }  // namespace shard
@@ -147,50 +162,160 @@ template <class = void>
   return out;
 }
 
-}  // namespace detail
+/// A rank's boxes while a tensor is being cut, laid out in a tensor of shape `held`.
+template <class Late>
+struct Cutting {
+  Shape whole{};
+  Shape held{};
+  std::vector<late<HeldBox, Late>> boxes;
 
-template <class>
-Holding Shard::holding(Shape const& local, Layout const& layout, Coordinate const& at) const {
-  Shape whole = global;
-  if (whole.rank() == 0 && local.rank() != 0) {  // derive: every cut divided its dimension evenly
-    whole = local;
-    for (int i = 0; i < count; ++i) {
-      if (cuts[i].dimension < whole.rank()) {
-        whole[cuts[i].dimension] =
-            checked_multiply<std::int64_t>(whole[cuts[i].dimension], layout.size(cuts[i].axis));
-      }
+  /// Nothing cut yet.
+  explicit Cutting(Shape const& shape) : whole(shape), held(shape) {
+    if (!Box::whole(whole).empty()) {
+      boxes.push_back(HeldBox{Box::whole(whole), Extents::filled(whole.rank(), 0)});
     }
   }
-  std::vector<HeldBox> boxes;
-  if (!Box::whole(whole).empty()) {
-    boxes.push_back(HeldBox{Box::whole(whole), Extents::filled(whole.rank(), 0)});
+  /// Keeps `range` of each section of dimension `d`.
+  void keep(int d, int sections, std::int64_t section, IndexRange range) {
+    boxes = apply_cut(boxes, d, sections, section, range);
+    held[d] = sections * range.size();
   }
-  Shape held = whole;
-  for (int i = 0; i < count; ++i) {
-    Cut const& cut = cuts[i];
+  /// The result for a rank whose tensor has shape `local`. Errors: invalid_argument where the cuts
+  /// leave another shape.
+  [[nodiscard]] Holding finish(Shape const& local) && {
+    if (held != local) {
+      fail(Errc::invalid_argument,
+           text("by its cuts this rank holds shape ", to_string(held), " of ", to_string(whole),
+                ", but its tensor has shape ", to_string(local)));
+    }
+    return Holding{whole, static_cast<std::vector<HeldBox>&&>(boxes)};
+  }
+};
+
+/// The global shape of which these cuts leave `local`: every cut divided its dimension evenly.
+template <class = void>
+[[nodiscard]] Shape whole_of(Shard const& shard, Shape const& local, Layout const& layout) {
+  Shape whole = local;
+  for (int i = 0; i < shard.count; ++i) {
+    Cut const& cut = shard.cuts[i];
+    if (cut.dimension < whole.rank() && cut.kind != CutKind::padded) {
+      std::int64_t const ranks = layout.size(cut.axis);
+      bool const copies = cut.kind == CutKind::heads && cut.count < ranks;
+      whole[cut.dimension] = checked_multiply(whole[cut.dimension], copies ? cut.count : ranks);
+    }
+  }
+  for (int i = 0; i < shard.count; ++i) {
+    if (shard.cuts[i].dimension < whole.rank() && shard.cuts[i].kind == CutKind::padded) {
+      whole[shard.cuts[i].dimension] = shard.cuts[i].count;
+    }
+  }
+  return whole;
+}
+
+/// The heads of rank `index` of `parts`, as elements.
+template <class = void>
+[[nodiscard]] IndexRange head_range(Cut const& cut, Shape const& whole, std::int64_t extent,
+                                    int parts, int index) {
+  if (extent % cut.count != 0) {
+    fail(Errc::invalid_argument,
+         text("dimension ", static_cast<int>(cut.dimension), " of shape ", to_string(whole),
+              " has ", extent, " elements, which are not ", cut.count, " heads of one size"));
+  }
+  if (cut.count % parts == 0) {
+    return split_evenly(extent, parts, index);
+  }
+  if (parts % cut.count != 0) {
+    fail(Errc::invalid_argument,
+         text(cut.count, " heads over ", parts, " ranks of the ", to_string(cut.axis),
+              " axis: neither number divides the other, so that a head would be cut; choose a size "
+              "of that axis that divides ",
+              cut.count, " or is a multiple of it"));
+  }
+  std::int64_t const head = extent / cut.count;
+  std::int64_t const mine = index / (parts / cut.count);
+  return IndexRange{mine * head, (mine + 1) * head};
+}
+
+/// The elements of rank `index` of `parts`, padding included. `local`: its tensor's extent, or -1
+/// where that does not say.
+template <class = void>
+[[nodiscard]] IndexRange padded_range(Cut const& cut, Shape const& whole, std::int64_t local,
+                                      int parts, int index) {
+  int const d = cut.dimension;
+  if (cut.padded == 0 && local < 0) {
+    fail(Errc::invalid_argument,
+         text("the padded extent of dimension ", d, " of shape ", to_string(whole),
+              " is not known here; give it: shard::padded(", d, ", ", cut.count, ", padded)"));
+  }
+  std::int64_t const share = cut.padded == 0 ? local : cut.padded / parts;
+  if (cut.padded % parts != 0 || whole[d] != cut.count ||
+      checked_multiply<std::int64_t>(share, parts) < cut.count) {
+    fail(Errc::invalid_argument,
+         text("dimension ", d, " of shape ", to_string(whole), " is ", cut.count,
+              " long without padding, which ", parts, " ranks of the ", to_string(cut.axis),
+              " axis with ", share, " each", cut.padded == 0 ? "" : text(" (", cut.padded, ")"),
+              " do not hold"));
+  }
+  return IndexRange{index * share, (index + 1) * share};
+}
+
+/// Cuts one after the other. `local`: the shape that the rank's tensor has, null where not known.
+template <class Late>
+void apply_cuts(Cutting<Late>& cutting, Shard const& shard, Shape const* local,
+                Layout const& layout, Coordinate const& at) {
+  for (int i = 0; i < shard.count; ++i) {
+    Cut const& cut = shard.cuts[i];
     int const d = cut.dimension;
     int const parts = layout.size(cut.axis);
-    if (d >= whole.rank()) {
+    int const index = at.on(cut.axis);
+    if (d >= cutting.held.rank()) {
       fail(Errc::invalid_argument,
-           text("a cut of dimension ", d, " does not fit a tensor of shape ", to_string(whole)));
+           text("a cut of dimension ", d, " does not fit a tensor of shape ",
+                to_string(cutting.whole)));
     }
-    std::int64_t const section = held[d] / cut.sections;
-    if (held[d] % cut.sections != 0 || (cut.axis != Axis::sharded && section % parts != 0)) {
+    std::int64_t const extent = cutting.held[d];
+    if (cut.kind == CutKind::heads) {
+      cutting.keep(d, 1, extent, head_range(cut, cutting.whole, extent, parts, index));
+      continue;
+    }
+    if (cut.kind == CutKind::padded) {
+      bool alone = local != nullptr && d < local->rank();
+      for (int other = 0; other < shard.count; ++other) {
+        alone = alone && (other == i || shard.cuts[other].dimension != d);
+      }
+      cutting.keep(d, 1, extent,
+                   padded_range(cut, cutting.whole, alone ? (*local)[d] : -1, parts, index));
+      continue;
+    }
+    std::int64_t const section = extent / cut.sections;
+    if (extent % cut.sections != 0 || (cut.axis != Axis::sharded && section % parts != 0)) {
       fail(Errc::invalid_argument,
-           text("dimension ", d, " of shape ", to_string(whole), " has ", held[d],
-                " elements, which ", cut.sections, " sections over ", parts, " ranks of the ",
-                to_string(cut.axis), " axis do not divide; choose another size of that axis"));
+           text("dimension ", d, " of shape ", to_string(cutting.whole), " has ", extent,
+                " elements, which ", static_cast<int>(cut.sections), " sections over ", parts,
+                " ranks of the ", to_string(cut.axis),
+                " axis do not divide; choose another size of that axis"));
     }
-    IndexRange const range = detail::cut_range(cut, section, parts, at.on(cut.axis));
-    boxes = detail::apply_cut(boxes, d, cut.sections, section, range);
-    held[d] = cut.sections * range.size();
+    cutting.keep(d, cut.sections, section, cut_range(cut, section, parts, index));
   }
-  if (held != local) {
-    fail(Errc::invalid_argument,
-         text("by its cuts this rank holds shape ", to_string(held), " of ", to_string(whole),
-              ", but its tensor has shape ", to_string(local)));
-  }
-  return Holding{whole, static_cast<std::vector<HeldBox>&&>(boxes)};
+}
+
+}  // namespace detail
+
+template <class Late>
+Holding Shard::holding(Shape const& local, Layout const& layout, Coordinate const& at) const {
+  bool const derived = global.rank() == 0 && local.rank() != 0;
+  detail::Cutting<Late> cutting(derived ? detail::whole_of(*this, local, layout) : global);
+  detail::apply_cuts(cutting, *this, &local, layout, at);
+  return static_cast<detail::Cutting<Late>&&>(cutting).finish(local);
+}
+
+template <class Late>
+Shape Shard::local_shape(Layout const& layout, Coordinate const& at) const {
+  expects(global.rank() != 0 || count == 0,
+          "the shape of a rank's tensor needs the global shape; give it: rule.of(shape)");
+  detail::Cutting<Late> cutting(global);
+  detail::apply_cuts(cutting, *this, nullptr, layout, at);
+  return cutting.held;
 }
 
 }  // namespace rlhf::inline v0

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/tensor/dtype.hpp>
 
 #include <cstdint>
@@ -22,16 +23,16 @@ struct BucketItem {
 /// An item larger than the limit gets a bucket of its own; empty items join the open bucket of
 /// their dtype; exactly the limit fits; a limit of 0 or less means one bucket a dtype. Cost: one
 /// pass. Source: the reference's `bucket_tensors`, equal to its recorded results.
-template <class = void>
-[[nodiscard]] std::vector<std::vector<std::int32_t>> fill_buckets(
-    std::vector<BucketItem> const& items, std::int64_t limit_bytes) {
+template <class T = void>
+[[nodiscard]] rlhf::detail::late_vector<std::vector<std::int32_t>, T> fill_buckets(
+    rlhf::detail::late_vector<BucketItem, T> const& items, std::int64_t limit_bytes) {
   struct Open {
     DType dtype{};
     std::int64_t bytes = 0;
-    std::vector<std::int32_t> items;
+    rlhf::detail::late_vector<std::int32_t, T> items;
   };
-  std::vector<Open> open;  // one a dtype, by first appearance
-  std::vector<std::vector<std::int32_t>> closed;
+  rlhf::detail::late_vector<Open, T> open;  // one a dtype, by first appearance
+  rlhf::detail::late_vector<std::vector<std::int32_t>, T> closed;
   for (std::size_t i = 0; i < items.size(); ++i) {
     BucketItem const& item = items[i];
     expects(item.bytes >= 0, "a bucket item must not have negative bytes");
@@ -44,7 +45,7 @@ template <class = void>
     }
     Open& bucket = open[at];
     if (limit_bytes > 0 && bucket.bytes > 0 && bucket.bytes + item.bytes > limit_bytes) {
-      closed.push_back(static_cast<std::vector<std::int32_t>&&>(bucket.items));
+      closed.push_back(static_cast<rlhf::detail::late_vector<std::int32_t, T>&&>(bucket.items));
       bucket.items.clear();
       bucket.bytes = 0;
     }
@@ -53,7 +54,7 @@ template <class = void>
   }
   for (Open& bucket : open) {
     if (!bucket.items.empty()) {
-      closed.push_back(static_cast<std::vector<std::int32_t>&&>(bucket.items));
+      closed.push_back(static_cast<rlhf::detail::late_vector<std::int32_t, T>&&>(bucket.items));
     }
   }
   return closed;

@@ -4,6 +4,7 @@
 
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash_index.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/cost.hpp>
 #include <rlhf/plan/detail/choose.hpp>
@@ -45,7 +46,7 @@ class Builder {
     plan_.route = options.route;
     plan_.bucket_bytes = options.bucket_bytes;
     plan_.slots = options.slots;
-    std::vector<int> source_of;  // world rank to source module rank
+    rlhf::detail::late_vector<int, T> source_of;  // world rank to source module rank
     for (auto const* const side : {&source.world_ranks, &destination.world_ranks}) {
       for (int const rank : *side) {
         plan_.world = rank < plan_.world ? plan_.world : rank + 1;
@@ -77,8 +78,9 @@ class Builder {
       plan_kind(static_cast<std::int32_t>(k));
     }
     if (options_.choice == SourceChoice::balanced || options_.route == Route::hierarchical) {
-      choose_balanced(plan_, options_.route == Route::hierarchical,
-                      [this](std::vector<int> ranks) { return add_ranks(std::move(ranks)); });
+      choose_balanced(
+          plan_, options_.route == Route::hierarchical,
+          [this](rlhf::detail::late_vector<int, T> ranks) { return add_ranks(std::move(ranks)); });
     } else {
       for (auto& move : plan_.moves) {
         move.first = {0, move.parameters() * static_cast<std::int64_t>(move.paths.size())};
@@ -95,7 +97,7 @@ class Builder {
     for (std::size_t s = 0; s < source_.parameters.size(); ++s) {
       by_name.add(Fingerprint().add(source_.parameters[s].name).value(), static_cast<int>(s));
     }
-    std::vector<std::uint8_t> used(source_.parameters.size(), 0);
+    rlhf::detail::late_vector<std::uint8_t, T> used(source_.parameters.size(), 0);
     rlhf::detail::HashIndex<> by_look;
     for (std::size_t p = 0; p < destination_.parameters.size(); ++p) {
       PlacedParameter const& wanted = destination_.parameters[p];
@@ -103,7 +105,7 @@ class Builder {
         return source_.parameters[static_cast<std::size_t>(number)].name == wanted.name;
       });
       if (found < 0) {
-        refuse_missing(wanted);
+        refuse_missing(wanted, by_name);
       }
       PlacedParameter const& given = source_.parameters[static_cast<std::size_t>(found)];
       used[static_cast<std::size_t>(found)] = 1;
@@ -152,12 +154,49 @@ class Builder {
     }
     return side.world_ranks.front();
   }
-  [[noreturn]] void refuse_missing(PlacedParameter const& wanted) const {
+  /// Names everything that lacks a source, and what the source has instead.
+  [[noreturn]] void refuse_missing(PlacedParameter const& wanted,
+                                   rlhf::detail::HashIndex<> const& by_name) const {
+    auto const few = [](rlhf::detail::late_vector<std::string_view, T> const& names) {
+      std::string out;
+      for (std::size_t i = 0; i < names.size() && i < 5; ++i) {
+        out += text(i == 0 ? "" : ", ", names[i]);
+      }
+      return names.size() > 5 ? text(out, " and ", names.size() - 5, " more") : out;
+    };
+    auto const lacking = [](auto const& these, auto const& known) {
+      rlhf::detail::late_vector<std::string_view, T> out;
+      for (PlacedParameter const& parameter : these) {
+        if (!known(parameter.name)) {
+          out.push_back(parameter.name);
+        }
+      }
+      return out;
+    };
+    auto const missing = lacking(destination_.parameters, [&](std::string_view name) {
+      return by_name.find(Fingerprint().add(name).value(), [&](int number) {
+        return source_.parameters[static_cast<std::size_t>(number)].name == name;
+      }) >= 0;
+    });
+    rlhf::detail::HashIndex<> in_destination;
+    for (std::size_t p = 0; p < destination_.parameters.size(); ++p) {
+      in_destination.add(Fingerprint().add(destination_.parameters[p].name).value(),
+                         static_cast<int>(p));
+    }
+    auto const unused = lacking(source_.parameters, [&](std::string_view name) {
+      return in_destination.find(Fingerprint().add(name).value(), [&](int number) {
+        return destination_.parameters[static_cast<std::size_t>(number)].name == name;
+      }) >= 0;
+    });
     int const rank = first_holder(destination_, wanted.pattern);
     fail(Errc::incompatible_policy,
          text("parameter ", wanted.name, ": destination rank ", rank, " needs elements ",
               to_string(Box::whole(wanted.global)),
-              ", which no source rank holds (the source has no parameter of that name)"),
+              ", which no source rank holds (the source has no parameter of that name). Without a "
+              "source: ",
+              few(missing),
+              "; source parameters that nobody takes: ", unused.empty() ? "none" : few(unused),
+              "; a name map or a subset may be what is wanted"),
          rank);
   }
   [[noreturn]] void refuse_difference(PlacedParameter const& wanted,
@@ -188,18 +227,19 @@ class Builder {
   void plan_kind(std::int32_t kind) {
     auto const [from, to] = patterns_of_[static_cast<std::size_t>(kind)];
     PatternIndex<T> const& source = index_of(from);
-    std::vector<Need> moves;
-    std::vector<Need> copies;
+    rlhf::detail::late_vector<Need, T> moves;
+    rlhf::detail::late_vector<Need, T> copies;
     for (Part const& part : destination_.patterns[static_cast<std::size_t>(to)]) {
       for (auto const& group : groups_of(part, source)) {
-        auto const into = [&](std::vector<Need>& needs) {
+        auto const into = [&](rlhf::detail::late_vector<Need, T>& needs) {
           return [&needs, &group](std::int32_t index, Box const& box) {
             needs.push_back(Need{index, box, group.ranks});
           };
         };
         auto copy = into(copies);
         auto move = into(moves);
-        std::vector<Box> const missing = cover(part.box, source, group.own, copy, move);
+        rlhf::detail::late_vector<Box, T> const missing =
+            cover(part.box, source, group.own, copy, move);
         if (!missing.empty()) {
           int const rank = destination_.world_ranks[static_cast<std::size_t>(group.ranks.front())];
           Kind const& planned = plan_.kinds[static_cast<std::size_t>(kind)];
@@ -223,15 +263,16 @@ class Builder {
   }
 
   struct Group {
-    std::vector<std::int32_t> own;  // parts that the same ranks hold as sources
-    std::vector<int> ranks;
+    rlhf::detail::late_vector<std::int32_t, T> own;  // parts that the same ranks hold as sources
+    rlhf::detail::late_vector<int, T> ranks;
   };
   /// The ranks of a destination part, by what they hold on the source side themselves.
-  [[nodiscard]] std::vector<Group> groups_of(Part const& part, PatternIndex<T> const& source) {
-    std::vector<Group> groups;
+  [[nodiscard]] rlhf::detail::late_vector<Group, T> groups_of(Part const& part,
+                                                              PatternIndex<T> const& source) {
+    rlhf::detail::late_vector<Group, T> groups;
     for (int const rank : destination_.rank_sets[static_cast<std::size_t>(part.ranks)]) {
       int const as_source = own_[static_cast<std::size_t>(rank)];
-      std::vector<std::int32_t> own;
+      rlhf::detail::late_vector<std::int32_t, T> own;
       if (as_source >= 0) {
         own = source.of_rank(as_source);
         std::size_t kept = 0;
@@ -254,20 +295,21 @@ class Builder {
     return groups;
   }
 
-  [[nodiscard]] std::vector<int> world_ranks_of(std::vector<int> const& ranks) const {
-    std::vector<int> out;
+  [[nodiscard]] rlhf::detail::late_vector<int, T> world_ranks_of(
+      rlhf::detail::late_vector<int, T> const& ranks) const {
+    rlhf::detail::late_vector<int, T> out;
     out.reserve(ranks.size());
     for (int const rank : ranks) {
       out.push_back(destination_.world_ranks[static_cast<std::size_t>(rank)]);
     }
     return out;
   }
-  [[nodiscard]] std::int32_t add_ranks(std::vector<int> world_ranks) {
+  [[nodiscard]] std::int32_t add_ranks(rlhf::detail::late_vector<int, T> world_ranks) {
     return sets_.add(std::move(world_ranks),
                      [](Fingerprint& print, auto const& set) { detail::add(print, set); });
   }
-  [[nodiscard]] std::int32_t add_sources(std::vector<int> const& ranks) {
-    std::vector<int> world;
+  [[nodiscard]] std::int32_t add_sources(rlhf::detail::late_vector<int, T> const& ranks) {
+    rlhf::detail::late_vector<int, T> world;
     world.reserve(ranks.size());
     for (int const rank : ranks) {
       world.push_back(source_.world_ranks[static_cast<std::size_t>(rank)]);
@@ -294,8 +336,9 @@ class Builder {
     }
     return known;
   }
-  [[nodiscard]] std::vector<std::int32_t> paths_to(std::vector<int> const& ranks) {
-    std::vector<std::int32_t> out;
+  [[nodiscard]] rlhf::detail::late_vector<std::int32_t, T> paths_to(
+      rlhf::detail::late_vector<int, T> const& ranks) {
+    rlhf::detail::late_vector<std::int32_t, T> out;
     out.reserve(ranks.size());
     for (int const rank : ranks) {
       out.push_back(path_to(rank));
@@ -303,20 +346,20 @@ class Builder {
     return out;
   }
   void add_move(std::int32_t kind, Box const& box, std::int32_t sources,
-                std::vector<std::int32_t> paths) {
+                rlhf::detail::late_vector<std::int32_t, T> paths) {
     auto const all =
         static_cast<std::int32_t>(plan_.kinds[static_cast<std::size_t>(kind)].parameters.size());
     plan_.moves.push_back(Move{kind, box, 0, all, sources, std::move(paths), {}});
   }
 
   /// Plans how source ranks `from` bring a box to destination ranks `to`.
-  void emit(std::int32_t kind, Box const& box, std::vector<int> const& from,
-            std::vector<int> const& to) {
+  void emit(std::int32_t kind, Box const& box, rlhf::detail::late_vector<int, T> const& from,
+            rlhf::detail::late_vector<int, T> const& to) {
     if (options_.route == Route::hierarchical && !topology_.is_flat()) {
       emit_hierarchical(kind, box, from, to);
     } else if (options_.choice == SourceChoice::paired || options_.route == Route::two_stage) {
       // Each destination rank has its source; those with the same one go together.
-      std::vector<std::pair<int, std::vector<int>>> by_source;
+      rlhf::detail::late_vector<std::pair<int, std::vector<int>>, T> by_source;
       for (int const rank : to) {
         int const source = paired_source(from, rank);
         std::size_t at = 0;
@@ -324,7 +367,7 @@ class Builder {
           ++at;
         }
         if (at == by_source.size()) {
-          by_source.emplace_back(source, std::vector<int>{});
+          by_source.emplace_back(source, rlhf::detail::late_vector<int, T>{});
         }
         by_source[at].second.push_back(rank);
       }
@@ -336,7 +379,7 @@ class Builder {
     }
   }
 
-  [[nodiscard]] int paired_source(std::vector<int> const& from, int rank) const {
+  [[nodiscard]] int paired_source(rlhf::detail::late_vector<int, T> const& from, int rank) const {
     Coordinate const to = destination_.layout.coordinate(rank);
     int best = 8;
     int source = from.front();
@@ -351,12 +394,13 @@ class Builder {
     return source;
   }
 
-  [[nodiscard]] std::vector<std::int32_t> route_from(int source, std::vector<int> const& to) {
+  [[nodiscard]] rlhf::detail::late_vector<std::int32_t, T> route_from(
+      int source, rlhf::detail::late_vector<int, T> const& to) {
     if (options_.route == Route::two_stage) {
       return {two_stage_path(source, to)};
     }
     if (options_.route == Route::broadcast && to.size() > 1) {
-      std::vector<int> const world = world_ranks_of(to);
+      rlhf::detail::late_vector<int, T> const world = world_ranks_of(to);
       return {add_path(Path{Method::broadcast, world, {}, world})};
     }
     return paths_to(to);
@@ -364,7 +408,8 @@ class Builder {
 
   /// To one relay for each group of destination ranks, which passes the box to the other members
   /// that need it.
-  [[nodiscard]] std::int32_t two_stage_path(int source, std::vector<int> const& to) {
+  [[nodiscard]] std::int32_t two_stage_path(int source,
+                                            rlhf::detail::late_vector<int, T> const& to) {
     RelayChoice<>& relays = relays_.front();
     Path path;
     int const from = source_.world_ranks[static_cast<std::size_t>(source)];
@@ -397,9 +442,10 @@ class Builder {
   }
 
   /// Into each domain once, striped over the ranks there that need it, and on inside the domain.
-  void emit_hierarchical(std::int32_t kind, Box const& box, std::vector<int> const& from,
-                         std::vector<int> const& to) {
-    std::vector<std::pair<int, std::vector<int>>> by_domain;
+  void emit_hierarchical(std::int32_t kind, Box const& box,
+                         rlhf::detail::late_vector<int, T> const& from,
+                         rlhf::detail::late_vector<int, T> const& to) {
+    rlhf::detail::late_vector<std::pair<int, std::vector<int>>, T> by_domain;
     for (int const rank : to) {
       int const domain =
           topology_.domain_of(destination_.world_ranks[static_cast<std::size_t>(rank)]);
@@ -408,13 +454,13 @@ class Builder {
         ++at;
       }
       if (at == by_domain.size()) {
-        by_domain.emplace_back(domain, std::vector<int>{});
+        by_domain.emplace_back(domain, rlhf::detail::late_vector<int, T>{});
       }
       by_domain[at].second.push_back(rank);
     }
-    std::vector<int> straight;  // alone in a domain without a source
+    rlhf::detail::late_vector<int, T> straight;  // alone in a domain without a source
     for (auto const& [domain, ranks] : by_domain) {
-      std::vector<int> inside;
+      rlhf::detail::late_vector<int, T> inside;
       for (int const source : from) {
         int const world = source_.world_ranks[static_cast<std::size_t>(source)];
         if (topology_.domain_of(world) == domain) {
@@ -436,7 +482,7 @@ class Builder {
 
   /// Each of the ranks takes a stripe across the slow link and gives it to the others.
   void emit_striped(std::int32_t kind, Box const& box, std::int32_t sources,
-                    std::vector<int> const& ranks) {
+                    rlhf::detail::late_vector<int, T> const& ranks) {
     auto const relays = static_cast<std::int64_t>(ranks.size());
     auto const all =
         static_cast<std::int64_t>(plan_.kinds[static_cast<std::size_t>(kind)].parameters.size());
@@ -504,14 +550,15 @@ class Builder {
   Options const& options_;
   BasicTopology<T> const& topology_;
   BasicPlan<T> plan_;
-  std::vector<int> own_;     // destination module rank to source module rank, or -1
-  std::vector<int> single_;  // destination module rank to its straight path, or -1
-  std::vector<std::uint8_t> is_destination_;
-  std::vector<std::pair<std::int32_t, std::int32_t>> patterns_of_;  // of every kind
-  std::vector<PatternIndex<T>> indices_;                            // of source patterns
-  std::vector<std::uint8_t> indexed_;
-  std::vector<RelayChoice<>> relays_;  // one, for two stages
-  Distinct<std::vector<int>> sets_{plan_.rank_sets};
+  rlhf::detail::late_vector<int, T> own_;  // destination module rank to source module rank, or -1
+  rlhf::detail::late_vector<int, T> single_;  // destination module rank to its straight path, or -1
+  rlhf::detail::late_vector<std::uint8_t, T> is_destination_;
+  rlhf::detail::late_vector<std::pair<std::int32_t, std::int32_t>, T>
+      patterns_of_;                                        // of every kind
+  rlhf::detail::late_vector<PatternIndex<T>, T> indices_;  // of source patterns
+  rlhf::detail::late_vector<std::uint8_t, T> indexed_;
+  rlhf::detail::late_vector<RelayChoice<>, T> relays_;  // one, for two stages
+  Distinct<rlhf::detail::late_vector<int, T>> sets_{plan_.rank_sets};
   Distinct<Path> paths_{plan_.paths};
 };
 
@@ -522,7 +569,7 @@ class Builder {
 /// Bytes that a rank has on both sides are copied, not sent; of the rest each byte is sent to a
 /// destination rank once (over more links where a rank passes it on). Every rank that builds from
 /// equal arguments gets an equal plan. `topology` matters for the hierarchical and the automatic
-/// route only.
+/// route only; the automatic one also chooses a bucket of at most `bucket_bytes`.
 /// Errors: incompatible_policy naming the parameter and rank where a name, shape, type or box has
 /// no source, or the route cannot serve the layouts. Cost: about the distinct ways in which
 /// parameters lie on both sides, times the ranks that hold each.
@@ -542,6 +589,8 @@ template <class T>
   if (options.route != Route::automatic) {
     return detail::Builder<T>(source, destination, options, topology).build();
   }
+  // The moves do not depend on the size of buckets, so that costs a prediction each.
+  constexpr std::int64_t least_bucket = std::int64_t{1} << 20;
   BasicPlan<T> best;
   double least = -1;
   for (Route const route : {Route::point_to_point, Route::broadcast, Route::hierarchical}) {
@@ -551,10 +600,17 @@ template <class T>
       continue;
     }
     BasicPlan<T> made = detail::Builder<T>(source, destination, one, topology).build();
-    double const seconds = predict(made, topology).seconds;
-    if (least < 0 || seconds < least) {
-      least = seconds;
-      best = std::move(made);
+    auto const flows = flows_of(made);
+    for (std::int64_t bucket = options.bucket_bytes;; bucket /= 2) {
+      double const seconds = predict(made, flows, bucket, topology).seconds;
+      if (least < 0 || seconds < least) {
+        least = seconds;
+        best = made;
+        best.bucket_bytes = bucket;
+      }
+      if (bucket / 2 < least_bucket) {
+        break;
+      }
     }
   }
   return best;

@@ -2,6 +2,7 @@
 /// What a plan will cost: time, balance, bytes over slow links. Layer: plan.
 #pragma once
 
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/flows.hpp>
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/plan/plan.hpp>
@@ -24,11 +25,11 @@ struct RankLoad {
 };
 
 /// A plan's costs by the model of its topology.
-template <class = void>
+template <class T = void>
 struct BasicPrediction {
-  std::vector<RankLoad> ranks;       ///< By world rank.
-  double seconds = 0;                ///< Of the slowest rank.
-  int slowest = 0;                   ///< That rank.
+  rlhf::detail::late_vector<RankLoad, T> ranks;  ///< By world rank.
+  double seconds = 0;                            ///< Of the slowest rank.
+  int slowest = 0;                               ///< That rank.
   double send_max_over_mean = 0;     ///< Over the source's ranks; 1 is perfect balance, 0 no bytes.
   double receive_max_over_mean = 0;  ///< Over the destination's ranks.
   double link_max_over_mean = 0;     ///< Over the pairs of ranks that exchange bytes.
@@ -52,19 +53,24 @@ template <class Values>
 
 }  // namespace detail
 
-/// Predicts a plan's time as max over ranks of `calls x call_seconds + bytes / bandwidth`, sending
-/// and receiving at once. A broadcast costs its source its bytes once, as a ring does.
+/// Predicts the time of a plan with these flows and buckets of `bucket_bytes`: over ranks, the most
+/// of `calls x call_seconds + bytes / bandwidth`, sending and receiving at once, and the time of
+/// one bucket for each hop, in which nothing overlaps yet. A broadcast costs its source its bytes
+/// once, as a ring does.
 template <class T>
 [[nodiscard]] BasicPrediction<T> predict(BasicPlan<T> const& plan,
-                                         BasicTopology<T> const& topology = {}) {
+                                         rlhf::detail::late_vector<Flow, T> const& flows,
+                                         std::int64_t bucket_bytes,
+                                         BasicTopology<T> const& topology) {
   BasicPrediction<T> out;
   out.ranks.resize(static_cast<std::size_t>(plan.world));
-  std::vector<std::int64_t> links;
+  rlhf::detail::late_vector<std::int64_t, T> links;
+  double fill = 0;
   auto const hop = [&](int from, int to, std::int64_t bytes, bool counts_for_sender) {
     auto& sender = out.ranks[static_cast<std::size_t>(from)];
     auto& receiver = out.ranks[static_cast<std::size_t>(to)];
     bool const slow = topology.domain_of(from) != topology.domain_of(to);
-    std::int64_t const calls = (bytes + plan.bucket_bytes - 1) / plan.bucket_bytes;
+    std::int64_t const calls = (bytes + bucket_bytes - 1) / bucket_bytes;
     receiver.received += bytes;
     receiver.received_slow += slow ? bytes : 0;
     receiver.calls += calls;
@@ -75,17 +81,25 @@ template <class T>
     }
     out.bytes_slow_link += slow ? bytes : 0;
     links.push_back(bytes);
+    return static_cast<double>(bytes < bucket_bytes ? bytes : bucket_bytes) /
+           (slow ? topology.slow_bytes_per_second : topology.fast_bytes_per_second);
   };
-  for (auto const& flow : flows_of(plan)) {
+  for (auto const& flow : flows) {
     auto const& path = plan.paths[static_cast<std::size_t>(flow.path)];
     bool first = true;
+    double one_hop = 0;
+    double two_hops = 0;
     for (int const receiver : path.receivers) {
-      hop(flow.source, receiver, flow.bytes, first || path.method == Method::send);
+      double const filling =
+          hop(flow.source, receiver, flow.bytes, first || path.method == Method::send);
+      one_hop = filling > one_hop ? filling : one_hop;
       first = false;
     }
     for (auto const& forward : path.forwards) {
-      hop(forward.from, forward.to, flow.bytes, true);
+      double const filling = hop(forward.from, forward.to, flow.bytes, true);
+      two_hops = filling > two_hops ? filling : two_hops;
     }
+    fill = one_hop + two_hops > fill ? one_hop + two_hops : fill;
   }
   auto const seconds_of = [&](std::int64_t bytes, std::int64_t slow) {
     return static_cast<double>(bytes - slow) / topology.fast_bytes_per_second +
@@ -102,8 +116,9 @@ template <class T>
       out.slowest = static_cast<int>(r);
     }
   }
+  out.seconds += fill;
   auto const side = [&](std::int32_t set, auto member) {
-    std::vector<std::int64_t> bytes;
+    rlhf::detail::late_vector<std::int64_t, T> bytes;
     for (int const rank : plan.rank_sets[static_cast<std::size_t>(set)]) {
       bytes.push_back(out.ranks[static_cast<std::size_t>(rank)].*member);
     }
@@ -113,6 +128,13 @@ template <class T>
   out.receive_max_over_mean = side(plan.destination_ranks, &RankLoad::received);
   out.link_max_over_mean = detail::max_over_mean(links);
   return out;
+}
+
+/// The same for the plan as it is.
+template <class T>
+[[nodiscard]] BasicPrediction<T> predict(BasicPlan<T> const& plan,
+                                         BasicTopology<T> const& topology = {}) {
+  return predict(plan, flows_of(plan), plan.bucket_bytes, topology);
 }
 
 /// The fewest bytes that must cross between domains: of every domain, the distinct bytes that its
@@ -128,7 +150,7 @@ template <class T>
   // What comes from another domain, whatever the way: the union of the boxes that the plan moves to
   // destinations of a domain, less what sources of that domain hold. A plan may move such a box
   // from afar although a source is near, so the sources are asked, not the plan's choice.
-  std::vector<std::vector<Move const*>> by_kind(plan.kinds.size());
+  rlhf::detail::late_vector<std::vector<Move const*>, T> by_kind(plan.kinds.size());
   for (auto const& move : plan.moves) {
     by_kind[static_cast<std::size_t>(move.kind)].push_back(&move);
   }
@@ -140,19 +162,19 @@ template <class T>
       std::int32_t begin;
       std::int32_t end;
     };
-    std::vector<Far> far;
-    std::vector<Far> near;
+    rlhf::detail::late_vector<Far, T> needed;
+    rlhf::detail::late_vector<Far, T> held;
     for (Move const* const move : by_kind[k]) {
       for (int const source : plan.rank_sets[static_cast<std::size_t>(move->sources)]) {
-        near.push_back({topology.domain_of(source), move->box, move->begin, move->end});
+        held.push_back({topology.domain_of(source), move->box, move->begin, move->end});
       }
       for (std::int32_t const p : move->paths) {
         for (int const rank : plan.paths[static_cast<std::size_t>(p)].destinations) {
-          far.push_back({topology.domain_of(rank), move->box, move->begin, move->end});
+          needed.push_back({topology.domain_of(rank), move->box, move->begin, move->end});
         }
       }
     }
-    auto const distinct = [](std::vector<Far>& all) {
+    auto const distinct = [](rlhf::detail::late_vector<Far, T>& all) {
       rlhf::detail::sort_by(all, [](Far const& a, Far const& b) {
         return a.domain != b.domain ? a.domain < b.domain
                : a.begin != b.begin ? a.begin < b.begin
@@ -167,14 +189,15 @@ template <class T>
       }
       all.resize(kept);
     };
-    distinct(far);
-    distinct(near);
-    std::vector<Box> rest;
-    std::vector<Box> next;
-    for (std::size_t i = 0; i < far.size(); ++i) {
-      rest.assign(1, far[i].box);
+    distinct(needed);
+    distinct(held);
+    rlhf::detail::late_vector<Box, T> rest;
+    rlhf::detail::late_vector<Box, T> next;
+    for (std::size_t i = 0; i < needed.size(); ++i) {
+      rest.assign(1, needed[i].box);
       auto const without = [&](Far const& other) {
-        if (other.domain == far[i].domain && other.begin < far[i].end && far[i].begin < other.end) {
+        if (other.domain == needed[i].domain && other.begin < needed[i].end &&
+            needed[i].begin < other.end) {
           next.clear();
           for (Box const& box : rest) {
             subtract(box, other.box, next);
@@ -183,13 +206,13 @@ template <class T>
         }
       };
       for (std::size_t j = 0; j < i && !rest.empty(); ++j) {
-        without(far[j]);
+        without(needed[j]);
       }
-      for (std::size_t j = 0; j < near.size() && !rest.empty(); ++j) {
-        without(near[j]);
+      for (std::size_t j = 0; j < held.size() && !rest.empty(); ++j) {
+        without(held[j]);
       }
       for (Box const& box : rest) {
-        bytes += wire_bytes(plan.kinds[k], box) * (far[i].end - far[i].begin);
+        bytes += wire_bytes(plan.kinds[k], box) * (needed[i].end - needed[i].begin);
       }
     }
   }

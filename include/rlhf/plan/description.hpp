@@ -2,6 +2,7 @@
 /// What each rank of a module lists: the input of a placement. Layer: plan.
 #pragma once
 
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/parallel/layout.hpp>
 #include <rlhf/parallel/shard.hpp>
 #include <rlhf/tensor/dtype.hpp>
@@ -21,10 +22,10 @@ struct HeldParameter {
 };
 
 /// All parameters of one rank, in the order in which the model lists them.
-template <class = void>
+template <class T = void>
 struct BasicRankDescription {
   int world_rank = 0;
-  std::vector<HeldParameter> parameters;
+  rlhf::detail::late_vector<HeldParameter, T> parameters;
 
   bool operator==(BasicRankDescription const&) const = default;
 };
@@ -34,7 +35,7 @@ using RankDescription = BasicRankDescription<>;
 template <class T = void>
 struct BasicDescription {
   Layout layout{};
-  std::vector<BasicRankDescription<T>> ranks;
+  rlhf::detail::late_vector<BasicRankDescription<T>, T> ranks;
 
   bool operator==(BasicDescription const&) const = default;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/core/hash_index.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/core/text.hpp>
 #include <rlhf/plan/plan.hpp>
@@ -42,8 +43,8 @@ void for_each_share(BasicPlan<T> const& plan, Move const& move, Visit&& visit) {
 
 /// The flows of a plan, by source and path. Cost: the shares of all moves.
 template <class T>
-[[nodiscard]] std::vector<Flow> flows_of(BasicPlan<T> const& plan) {
-  std::vector<Flow> flows;
+[[nodiscard]] rlhf::detail::late_vector<Flow, T> flows_of(BasicPlan<T> const& plan) {
+  rlhf::detail::late_vector<Flow, T> flows;
   rlhf::detail::HashIndex<> index;
   for (Move const& move : plan.moves) {
     std::int64_t const bytes =

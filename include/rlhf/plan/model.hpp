@@ -4,6 +4,7 @@
 
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/parallel/layout.hpp>
 #include <rlhf/plan/placement.hpp>
@@ -31,30 +32,30 @@ struct ModelParameter {
 };
 
 /// A model's parameters, in order.
-template <class = void>
+template <class T = void>
 struct BasicModelList {
   std::string name;
   int layers = 0;
   int experts = 0;
-  std::vector<ModelParameter> parameters;
+  rlhf::detail::late_vector<ModelParameter, T> parameters;
 };
 using ModelList = BasicModelList<>;
 
 /// How one side of a sync spreads a model.
-template <class = void>
+template <class T = void>
 struct BasicSide {
   Layout layout{};
-  int expert_tensor = 0;            ///< Tensor size of experts; 0: the layout's. Other ranks of the
-                                    ///< tensor axis then count as further expert ranks.
-  std::vector<int> stage_of_layer;  ///< Empty: even, first stages larger.
-  std::vector<int> world_ranks;     ///< Of the module's ranks; empty: 0, 1, ...
+  int expert_tensor = 0;  ///< Tensor size of experts; 0: the layout's. Other ranks of the
+                          ///< tensor axis then count as further expert ranks.
+  rlhf::detail::late_vector<int, T> stage_of_layer;  ///< Empty: even, first stages larger.
+  rlhf::detail::late_vector<int, T> world_ranks;     ///< Of the module's ranks; empty: 0, 1, ...
 };
 using Side = BasicSide<>;
 
 namespace detail {
 
 /// [begin, end) of a dimension that one of several ranks holds.
-template <class = void>
+template <class T = void>
 [[nodiscard]] IndexRange tensor_range(ModelParameter const& parameter, int rank, int ranks) {
   std::int64_t const extent = parameter.shape[parameter.tensor_dimension];
   if (parameter.heads > 0) {
@@ -126,9 +127,10 @@ class ModelPlacer {
           parameter.expert < 0 ? -1 : parameter.expert / (model_.experts / expert_ranks_)};
       std::int32_t const known = looks_.add(look, [](Fingerprint& print, Look const& one) {
         add(print, one.shape);
-        for (int const value : {one.tensor_dimension, one.heads, one.stage, one.expert}) {
-          print.add(static_cast<std::uint64_t>(value));
-        }
+        print.add(static_cast<std::uint64_t>(one.tensor_dimension))
+            .add(static_cast<std::uint64_t>(one.heads))
+            .add(static_cast<std::uint64_t>(one.stage))
+            .add(static_cast<std::uint64_t>(one.expert));
       });
       if (static_cast<std::size_t>(known) == patterns_.size()) {
         patterns_.push_back(pattern_of(parameter, look));
@@ -150,8 +152,8 @@ class ModelPlacer {
     bool operator==(Look const&) const = default;
   };
 
-  [[nodiscard]] static std::vector<int> ranks_of(BasicSide<T> const& side) {
-    std::vector<int> ranks = side.world_ranks;
+  [[nodiscard]] static rlhf::detail::late_vector<int, T> ranks_of(BasicSide<T> const& side) {
+    rlhf::detail::late_vector<int, T> ranks = side.world_ranks;
     for (int rank = 0; side.world_ranks.empty() && rank < side.layout.ranks(); ++rank) {
       ranks.push_back(rank);
     }
@@ -172,9 +174,9 @@ class ModelPlacer {
     bool const is_cut = look.tensor_dimension >= 0;
     struct Held {
       Box box;
-      std::vector<int> ranks;
+      rlhf::detail::late_vector<int, T> ranks;
     };
-    std::vector<Held> held;
+    rlhf::detail::late_vector<Held, T> held;
     for (int piece = 0; piece < (is_cut ? cut : 1); ++piece) {
       Box box = Box::whole(look.shape);
       if (is_cut) {
@@ -194,7 +196,7 @@ class ModelPlacer {
         if (part.empty()) {
           continue;
         }
-        std::vector<int> ranks;
+        rlhf::detail::late_vector<int, T> ranks;
         for (int data = 0; data < layout_.data; ++data) {
           for (int at = 0; at < inner; ++at) {
             bool const mine = look.expert < 0 ? !is_cut || at % layout_.tensor == piece
@@ -216,7 +218,7 @@ class ModelPlacer {
         held[found].ranks.insert(held[found].ranks.end(), ranks.begin(), ranks.end());
       }
     }
-    std::vector<Part> parts;
+    rlhf::detail::late_vector<Part, T> parts;
     for (Held& one : held) {
       rlhf::detail::sort(one.ranks);
       parts.push_back(Part{one.box, builder_.ranks(std::move(one.ranks))});
@@ -226,13 +228,13 @@ class ModelPlacer {
 
   BasicModelList<T> const& model_;
   Layout layout_;
-  std::vector<int> stage_of_layer_;
+  rlhf::detail::late_vector<int, T> stage_of_layer_;
   PlacementBuilder<T> builder_;
   int expert_tensor_ = 1;
   int expert_ranks_ = 1;
-  std::vector<Look> looked_;
+  rlhf::detail::late_vector<Look, T> looked_;
   Distinct<Look> looks_;
-  std::vector<std::int32_t> patterns_;  // of every look
+  rlhf::detail::late_vector<std::int32_t, T> patterns_;  // of every look
 };
 
 }  // namespace detail

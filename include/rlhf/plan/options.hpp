@@ -16,7 +16,8 @@ enum class Route : std::uint8_t {
   broadcast,       ///< Ranks that need the same bytes get them in one broadcast.
   two_stage,       ///< To one rank of each group of destination ranks, which passes them on.
   hierarchical,    ///< Into each domain of the topology once, striped over its ranks, then inside.
-  automatic,       ///< Of all but two_stage, the one whose predicted time is least.
+  automatic,       ///< Of all but two_stage, and of bucket sizes up to the given one, what is
+                   ///< predicted to be quickest.
 };
 
 [[nodiscard]] constexpr std::string_view to_string(Route route) noexcept {

@@ -5,6 +5,7 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
 #include <rlhf/core/hash_index.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/parallel/layout.hpp>
 #include <rlhf/plan/description.hpp>
@@ -41,13 +42,14 @@ struct PlacedParameter {
 ///
 /// Made by `placement_of` from what every rank listed, or from rules alone by `PlacementBuilder`.
 /// (A template so that including this costs little; `Placement` is the only instance.)
-template <class = void>
+template <class T = void>
 struct BasicPlacement {
   Layout layout{};
-  std::vector<int> world_ranks;             ///< Of the module's ranks, in module order.
-  std::vector<PlacedParameter> parameters;  ///< In a fixed order; names are distinct.
-  std::vector<std::vector<Part>> patterns;  ///< Parts in order of their boxes.
-  std::vector<std::vector<int>> rank_sets;  ///< Module ranks, ascending.
+  rlhf::detail::late_vector<int, T> world_ranks;  ///< Of the module's ranks, in module order.
+  rlhf::detail::late_vector<PlacedParameter, T>
+      parameters;  ///< In a fixed order; names are distinct.
+  rlhf::detail::late_vector<std::vector<Part>, T> patterns;  ///< Parts in order of their boxes.
+  rlhf::detail::late_vector<std::vector<int>, T> rank_sets;  ///< Module ranks, ascending.
 };
 using Placement = BasicPlacement<>;
 
@@ -68,20 +70,20 @@ using Placement = BasicPlacement<>;
 
 namespace detail {
 
-template <class = void>
+template <class T = void>
 void add(Fingerprint& print, Extents const& extents) {
   print.add(static_cast<std::uint64_t>(extents.rank()));
   for (int d = 0; d < extents.rank(); ++d) {
     print.add(static_cast<std::uint64_t>(extents[d]));
   }
 }
-template <class = void>
+template <class T = void>
 void add(Fingerprint& print, Box const& box) {
   add(print, box.start);
   add(print, box.extent);
 }
-template <class = void>
-void add(Fingerprint& print, std::vector<int> const& ranks) {
+template <class T = void>
+void add(Fingerprint& print, rlhf::detail::late_vector<int, T> const& ranks) {
   print.add(static_cast<std::uint64_t>(ranks.size()));
   for (int const rank : ranks) {
     print.add(static_cast<std::uint64_t>(rank));
@@ -122,7 +124,7 @@ class PlacementBuilder {
  public:
   /// A module of that layout on those world ranks. Errors: invalid_argument where they differ in
   /// number.
-  PlacementBuilder(Layout const& layout, std::vector<int> world_ranks) {
+  PlacementBuilder(Layout const& layout, rlhf::detail::late_vector<int, T> world_ranks) {
     expects(static_cast<int>(world_ranks.size()) == layout.ranks(),
             "a description needs one entry for each rank of its layout");
     placement_.layout = layout;
@@ -133,12 +135,12 @@ class PlacementBuilder {
   PlacementBuilder& operator=(PlacementBuilder const&) = delete;
 
   /// The set of these module ranks, which ascend.
-  [[nodiscard]] std::int32_t ranks(std::vector<int> ascending) {
+  [[nodiscard]] std::int32_t ranks(rlhf::detail::late_vector<int, T> ascending) {
     return sets_.add(std::move(ascending),
                      [](Fingerprint& print, auto const& set) { detail::add(print, set); });
   }
   /// The pattern of these parts.
-  [[nodiscard]] std::int32_t pattern(std::vector<Part> parts) {
+  [[nodiscard]] std::int32_t pattern(rlhf::detail::late_vector<Part, T> parts) {
     rlhf::detail::sort_by(parts, [](Part const& a, Part const& b) { return before(a.box, b.box); });
     return patterns_.add(std::move(parts), [](Fingerprint& print, auto const& all) {
       for (Part const& part : all) {
@@ -173,8 +175,8 @@ class PlacementBuilder {
   }
 
   BasicPlacement<T> placement_;
-  detail::Distinct<std::vector<int>> sets_{placement_.rank_sets};
-  detail::Distinct<std::vector<Part>> patterns_{placement_.patterns};
+  detail::Distinct<rlhf::detail::late_vector<int, T>> sets_{placement_.rank_sets};
+  detail::Distinct<rlhf::detail::late_vector<Part, T>> patterns_{placement_.patterns};
   rlhf::detail::HashIndex<> names_;
 };
 
@@ -185,7 +187,7 @@ class PlacementBuilder {
 template <class T = void>
 [[nodiscard]] BasicPlacement<T> placement_of(BasicDescription<T> const& description,
                                              char const* side = "a") {
-  std::vector<int> world_ranks;
+  rlhf::detail::late_vector<int, T> world_ranks;
   for (auto const& rank : description.ranks) {
     world_ranks.push_back(rank.world_rank);
   }
@@ -194,8 +196,8 @@ template <class T = void>
     Box box;
     int rank;
   };
-  std::vector<std::vector<Held>> held_of;
-  std::vector<int> first_rank;
+  rlhf::detail::late_vector<std::vector<Held>, T> held_of;
+  rlhf::detail::late_vector<int, T> first_rank;
   for (std::size_t r = 0; r < description.ranks.size(); ++r) {
     int const world_rank = description.ranks[r].world_rank;
     for (auto const& held : description.ranks[r].parameters) {
@@ -227,10 +229,10 @@ template <class T = void>
     rlhf::detail::sort_by(held, [](Held const& a, Held const& b) {
       return a.box != b.box ? before(a.box, b.box) : a.rank < b.rank;
     });
-    std::vector<Part> parts;
+    rlhf::detail::late_vector<Part, T> parts;
     for (std::size_t i = 0; i < held.size();) {
       Box const box = held[i].box;
-      std::vector<int> ranks;
+      rlhf::detail::late_vector<int, T> ranks;
       for (; i < held.size() && held[i].box == box; ++i) {
         if (ranks.empty() || ranks.back() != held[i].rank) {
           ranks.push_back(held[i].rank);

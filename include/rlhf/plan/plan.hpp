@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/core/hash.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/options.hpp>
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/tensor/box.hpp>
@@ -82,15 +83,17 @@ struct Copy {
 /// distinct ways in which parameters lie, not of ranks times parameters.
 ///
 /// What one rank does, bucket by bucket, is its `Schedule` (plan/schedule.hpp).
-template <class = void>
+template <class T = void>
 struct BasicPlan {
-  std::vector<std::string> parameters;  ///< Names, as the destination lists them.
-  std::vector<std::string> unused;      ///< Source parameters that the destination does not hold.
-  std::vector<Kind> kinds;
-  std::vector<Path> paths;
-  std::vector<std::vector<int>> rank_sets;  ///< World ranks, in their module's order.
-  std::vector<Move> moves;
-  std::vector<Copy> copies;
+  rlhf::detail::late_vector<std::string, T> parameters;  ///< Names, as the destination lists them.
+  rlhf::detail::late_vector<std::string, T>
+      unused;  ///< Source parameters that the destination does not hold.
+  rlhf::detail::late_vector<Kind, T> kinds;
+  rlhf::detail::late_vector<Path, T> paths;
+  rlhf::detail::late_vector<std::vector<int>, T>
+      rank_sets;  ///< World ranks, in their module's order.
+  rlhf::detail::late_vector<Move, T> moves;
+  rlhf::detail::late_vector<Copy, T> copies;
   Route route = Route::point_to_point;
   std::int64_t bucket_bytes = 0;
   int slots = 0;                       ///< Buckets that a rank stages at most; even.
@@ -107,15 +110,15 @@ struct BasicPlan {
 using Plan = BasicPlan<>;
 
 /// Bytes of a box of one parameter on the links.
-template <class = void>
+template <class T = void>
 [[nodiscard]] std::int64_t wire_bytes(Kind const& kind, Box const& box) {
   return box.elements() * size_of(kind.wire());
 }
 
 /// The kind of every parameter.
 template <class T>
-[[nodiscard]] std::vector<std::int32_t> kinds_of(BasicPlan<T> const& plan) {
-  std::vector<std::int32_t> kind_of(plan.parameters.size(), -1);
+[[nodiscard]] rlhf::detail::late_vector<std::int32_t, T> kinds_of(BasicPlan<T> const& plan) {
+  rlhf::detail::late_vector<std::int32_t, T> kind_of(plan.parameters.size(), -1);
   for (std::size_t k = 0; k < plan.kinds.size(); ++k) {
     for (std::int32_t const p : plan.kinds[k].parameters) {
       kind_of[static_cast<std::size_t>(p)] = static_cast<std::int32_t>(k);
@@ -125,7 +128,7 @@ template <class T>
 }
 
 /// Fingerprint of one parameter's identity: name, type, global shape.
-template <class = void>
+template <class T = void>
 [[nodiscard]] std::uint64_t fingerprint(std::string_view name, Kind const& kind) {
   Fingerprint print;
   print.add(name)

@@ -3,6 +3,7 @@
 /// Layer: plan.
 #pragma once
 
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/plan/plan.hpp>
@@ -17,9 +18,9 @@ namespace rlhf::inline v0::plan {
 namespace detail {
 
 /// A sentence about a path whose bytes do not reach each of its destinations once.
-template <class = void>
+template <class T = void>
 [[nodiscard]] std::string find_hop_fault(int source, Path const& path) {
-  std::vector<int> reached = path.receivers;
+  rlhf::detail::late_vector<int, T> reached = path.receivers;
   for (Forward const& forward : path.forwards) {
     if (!rlhf::detail::contains(path.receivers, forward.from)) {
       return text("rank ", forward.from, " forwards to ", forward.to, " what it does not receive");
@@ -81,8 +82,8 @@ class Holders {
 
  private:
   BasicPlacement<T> const& placement_;
-  std::vector<std::vector<std::pair<int, int>>> of_;  // (world rank, part)
-  std::vector<std::uint8_t> made_;
+  rlhf::detail::late_vector<std::vector<std::pair<int, int>>, T> of_;  // (world rank, part)
+  rlhf::detail::late_vector<std::uint8_t, T> made_;
 };
 
 /// The proof itself: every check returns a sentence about the first fault, or nothing.
@@ -107,8 +108,8 @@ class Proof {
 
   [[nodiscard]] std::string find() {
     std::string fault = check_kinds();
-    std::vector<std::vector<std::size_t>> moves(plan_.kinds.size());
-    std::vector<std::vector<std::size_t>> copies(plan_.kinds.size());
+    rlhf::detail::late_vector<std::vector<std::size_t>, T> moves(plan_.kinds.size());
+    rlhf::detail::late_vector<std::vector<std::size_t>, T> copies(plan_.kinds.size());
     for (std::size_t m = 0; fault.empty() && m < plan_.moves.size(); ++m) {
       fault = check_move(plan_.moves[m]);
       if (fault.empty()) {
@@ -123,7 +124,7 @@ class Proof {
     }
     for (std::size_t k = 0; fault.empty() && k < plan_.kinds.size(); ++k) {
       // Moves may serve a part of the kind's parameters; between two borders all lie alike.
-      std::vector<std::int32_t> borders{0};
+      rlhf::detail::late_vector<std::int32_t, T> borders{0};
       for (std::size_t const m : moves[k]) {
         borders.push_back(plan_.moves[m].begin);
         borders.push_back(plan_.moves[m].end);
@@ -147,12 +148,12 @@ class Proof {
       return text("the plan has ", plan_.parameters.size(), " parameters, the destination ",
                   destination_.parameters.size());
     }
-    std::vector<std::pair<std::string_view, std::size_t>> by_name;
+    rlhf::detail::late_vector<std::pair<std::string_view, std::size_t>, T> by_name;
     for (std::size_t s = 0; s < source_.parameters.size(); ++s) {
       by_name.emplace_back(source_.parameters[s].name, s);
     }
     rlhf::detail::sort(by_name);
-    std::vector<int> seen(plan_.parameters.size(), 0);
+    rlhf::detail::late_vector<int, T> seen(plan_.parameters.size(), 0);
     patterns_.clear();
     for (Kind const& kind : plan_.kinds) {
       patterns_.emplace_back(-1, -1);
@@ -255,11 +256,11 @@ class Proof {
   /// What every destination rank gets of one parameter of a kind is what it holds, each element
   /// once.
   [[nodiscard]] std::string check_cover(std::size_t k, std::int32_t at,
-                                        std::vector<std::size_t> const& moves,
-                                        std::vector<std::size_t> const& copies) {
+                                        rlhf::detail::late_vector<std::size_t, T> const& moves,
+                                        rlhf::detail::late_vector<std::size_t, T> const& copies) {
     auto const kind = static_cast<std::int32_t>(k);
     std::int32_t const pattern = patterns_[k].second;
-    std::vector<std::pair<int, Box const*>> written;
+    rlhf::detail::late_vector<std::pair<int, Box const*>, T> written;
     for (std::size_t const m : moves) {
       Move const& move = plan_.moves[m];
       if (move.begin <= at && at < move.end) {
@@ -278,7 +279,7 @@ class Proof {
     rlhf::detail::sort_by(written, [](auto const& a, auto const& b) {
       return a.first != b.first ? a.first < b.first : before(*a.second, *b.second);
     });
-    std::vector<std::int64_t> got(destination_.world_ranks.size(), 0);
+    rlhf::detail::late_vector<std::int64_t, T> got(destination_.world_ranks.size(), 0);
     for (std::size_t i = 0; i < written.size(); ++i) {
       auto const& [rank, box] = written[i];
       if (!takers_.holds(pattern, rank, *box)) {
@@ -296,7 +297,7 @@ class Proof {
       }
       got[module_rank_[static_cast<std::size_t>(rank)]] += box->elements();
     }
-    std::vector<std::int64_t> wanted(got.size(), 0);
+    rlhf::detail::late_vector<std::int64_t, T> wanted(got.size(), 0);
     for (Part const& part : destination_.patterns[static_cast<std::size_t>(pattern)]) {
       for (int const rank : destination_.rank_sets[static_cast<std::size_t>(part.ranks)]) {
         wanted[static_cast<std::size_t>(rank)] += part.box.elements();
@@ -316,8 +317,8 @@ class Proof {
   BasicPlacement<T> const& destination_;
   Holders<T> givers_;
   Holders<T> takers_;
-  std::vector<std::pair<std::int32_t, std::int32_t>> patterns_;  // of every kind
-  std::vector<std::size_t> module_rank_;  // of the destination, by world rank
+  rlhf::detail::late_vector<std::pair<std::int32_t, std::int32_t>, T> patterns_;  // of every kind
+  rlhf::detail::late_vector<std::size_t, T> module_rank_;  // of the destination, by world rank
 };
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 /// Which rank of a group receives first and passes on, in the two-stage route. Layer: plan.
 #pragma once
 
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/parallel/layout.hpp>
 
 #include <cstdint>
@@ -17,7 +18,7 @@ namespace rlhf::inline v0::plan {
 /// Source: the reference's load-balanced choice for ranks on different devices, equal to its
 /// recorded pairs; where source and destination share ranks we send straight from the source
 /// instead.
-template <class = void>
+template <class T = void>
 class RelayChoice {
  public:
   RelayChoice(Layout const& source, Layout const& destination)
@@ -66,12 +67,12 @@ class RelayChoice {
   };
   struct Group {
     int start = 0;
-    std::vector<Choice> choices;
+    rlhf::detail::late_vector<Choice, T> choices;
   };
 
   int ratio_;
   int stages_each_;
-  std::vector<Group> groups_;
+  rlhf::detail::late_vector<Group, T> groups_;
 };
 
 }  // namespace rlhf::inline v0::plan

@@ -2,6 +2,7 @@
 /// What ranks do in a plan: flows, cut into buckets, in an order. Layer: plan.
 #pragma once
 
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/bucket_fill.hpp>
 #include <rlhf/plan/flows.hpp>
@@ -48,11 +49,11 @@ struct LocalCopy {
 /// round; inside of a round, by the distance from source to first receiver, so that at any time
 /// different sources send to different receivers. All ranks cut a flow alike without a word: they
 /// see the same pieces.
-template <class = void>
+template <class T = void>
 struct BasicSchedule {
-  std::vector<Flow> flows;
-  std::vector<Bucket> buckets;
-  std::vector<LocalCopy> copies;
+  rlhf::detail::late_vector<Flow, T> flows;
+  rlhf::detail::late_vector<Bucket, T> buckets;
+  rlhf::detail::late_vector<LocalCopy, T> copies;
 
   bool operator==(BasicSchedule const&) const = default;
 };
@@ -61,9 +62,9 @@ using Schedule = BasicSchedule<>;
 namespace detail {
 
 /// Appends parts of a piece of at most `limit` bytes each, cut along its outermost dimensions.
-template <class = void>
+template <class T = void>
 void cut_piece(Piece const& piece, std::int64_t element_bytes, std::int64_t limit,
-               std::vector<Piece>& out) {
+               rlhf::detail::late_vector<Piece, T>& out) {
   if (piece.box.elements() * element_bytes <= limit) {
     out.push_back(piece);
     return;
@@ -184,8 +185,8 @@ class Scheduler {
   void add_flow(std::size_t begin, std::size_t end) {
     auto const flow = static_cast<std::int32_t>(out_.flows.size());
     out_.flows.push_back(Flow{units_[begin].source, units_[begin].path, 0});
-    std::vector<Piece> cut;
-    std::vector<BucketItem> items;
+    rlhf::detail::late_vector<Piece, T> cut;
+    rlhf::detail::late_vector<BucketItem, T> items;
     for (std::size_t i = begin; i < end; ++i) {
       auto const& move = plan_.moves[static_cast<std::size_t>(units_[i].move)];
       DType const wire = plan_.kinds[static_cast<std::size_t>(move.kind)].wire();
@@ -209,24 +210,27 @@ class Scheduler {
 
   /// Puts the buckets into the order of all ranks.
   void sort_buckets() {
-    std::vector<std::int32_t> distance;
+    rlhf::detail::late_vector<std::int32_t, T> distance;
     for (auto const& flow : out_.flows) {
       auto const& path = plan_.paths[static_cast<std::size_t>(flow.path)];
       int const to = path.receivers.empty() ? flow.source : path.receivers.front();
       distance.push_back((to - flow.source + plan_.world) % plan_.world);
     }
     rlhf::detail::sort_by(out_.buckets, [&](Bucket const& a, Bucket const& b) {
-      std::int32_t const near = distance[static_cast<std::size_t>(a.flow)];
-      std::int32_t const far = distance[static_cast<std::size_t>(b.flow)];
-      return a.round != b.round ? a.round < b.round : near != far ? near < far : a.flow < b.flow;
+      std::int32_t const first = distance[static_cast<std::size_t>(a.flow)];
+      std::int32_t const second = distance[static_cast<std::size_t>(b.flow)];
+      return a.round != b.round ? a.round < b.round
+             : first != second  ? first < second
+                                : a.flow < b.flow;
     });
   }
 
   BasicPlan<T> const& plan_;
   int rank_;
-  std::vector<std::uint8_t> passes_;    // of every path: whether the rank gets or forwards
-  std::vector<std::uint8_t> contains_;  // of every rank set
-  std::vector<Unit> units_;
+  rlhf::detail::late_vector<std::uint8_t, T>
+      passes_;  // of every path: whether the rank gets or forwards
+  rlhf::detail::late_vector<std::uint8_t, T> contains_;  // of every rank set
+  rlhf::detail::late_vector<Unit, T> units_;
   BasicSchedule<T> out_;
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -13,12 +14,12 @@ namespace rlhf::inline v0::plan {
 /// A two-level machine: ranks of one domain (a host, an NVLink domain) are joined by fast links,
 /// domains by slow ones. The time of transfers is `calls x call_seconds + bytes / bandwidth`, per
 /// rank and direction; the defaults are H200s of one host and a 400 Gb/s adapter a rank.
-template <class = void>
+template <class T = void>
 struct BasicTopology {
-  std::vector<int> domains;              ///< Of every world rank; empty: all in one.
-  double fast_bytes_per_second = 360e9;  ///< Of one rank, each way, inside its domain.
-  double slow_bytes_per_second = 46e9;   ///< Of one rank, each way, to other domains.
-  double call_seconds = 20e-6;           ///< Of one transfer of one bucket.
+  rlhf::detail::late_vector<int, T> domains;  ///< Of every world rank; empty: all in one.
+  double fast_bytes_per_second = 360e9;       ///< Of one rank, each way, inside its domain.
+  double slow_bytes_per_second = 46e9;        ///< Of one rank, each way, to other domains.
+  double call_seconds = 20e-6;                ///< Of one transfer of one bucket.
 
   [[nodiscard]] int domain_of(int world_rank) const noexcept {
     auto const index = static_cast<std::size_t>(world_rank);

@@ -4,6 +4,7 @@
 
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/plan.hpp>
 
 #include <cstdint>
@@ -22,10 +23,10 @@ void agree(C& world, plan::BasicPlan<T> const& plan, std::uint64_t setup = 0) {
   auto const ranks = static_cast<std::size_t>(world.size());
   std::int64_t const mine[3] = {static_cast<std::int64_t>(plan::fingerprint(plan)),
                                 std::ssize(plan.parameters), static_cast<std::int64_t>(setup)};
-  std::vector<std::int64_t> all(3 * ranks);
+  rlhf::detail::late_vector<std::int64_t, T> all(3 * ranks);
   world.all_gather(mine, all.data(), 3, DType::i64, {});
   bool same_setup = true;
-  std::vector<int> disagree;
+  rlhf::detail::late_vector<int, T> disagree;
   std::int64_t most = 0;
   for (std::size_t r = 0; r < ranks; ++r) {
     most = all[3 * r + 1] > most ? all[3 * r + 1] : most;
@@ -37,7 +38,7 @@ void agree(C& world, plan::BasicPlan<T> const& plan, std::uint64_t setup = 0) {
   if (disagree.empty()) {
     return;
   }
-  std::vector<std::int64_t> parameters(static_cast<std::size_t>(most), 0);
+  rlhf::detail::late_vector<std::int64_t, T> parameters(static_cast<std::size_t>(most), 0);
   auto const kind_of = plan::kinds_of(plan);
   plan::Kind const none;
   auto const kind = [&](std::size_t p) -> plan::Kind const& {
@@ -46,7 +47,7 @@ void agree(C& world, plan::BasicPlan<T> const& plan, std::uint64_t setup = 0) {
   for (std::size_t p = 0; p < plan.parameters.size(); ++p) {
     parameters[p] = static_cast<std::int64_t>(plan::fingerprint(plan.parameters[p], kind(p)));
   }
-  std::vector<std::int64_t> everybody(parameters.size() * ranks);
+  rlhf::detail::late_vector<std::int64_t, T> everybody(parameters.size() * ranks);
   world.all_gather(parameters.data(), everybody.data(), most, DType::i64, {});
   std::string what = same_setup ? "all parameters agree, their routes or buckets do not"
                                 : "they were given other layouts or meshes of the two modules";

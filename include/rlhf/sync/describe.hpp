@@ -5,6 +5,7 @@
 
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/description.hpp>
 #include <rlhf/sync/concepts.hpp>
@@ -24,7 +25,7 @@ namespace rlhf::inline v0::sync {
 /// The views of one rank's parameters, with their holdings, in the model's order.
 template <class T = void>
 struct BasicLocalParameters {
-  std::vector<TensorView> views;
+  rlhf::detail::late_vector<TensorView, T> views;
   plan::BasicRankDescription<T> description;
 };
 using LocalParameters = BasicLocalParameters<>;
@@ -57,7 +58,7 @@ struct CheckVisit<Name, View, Rule> {
 
 /// Errors: invalid_argument where a view cannot be read: elements without memory, or strides that
 /// do not fit its shape.
-template <class = void>
+template <class T = void>
 void check_view(TensorView const& view) {
   bool const empty = element_count(view.shape) == 0;
   expects(empty || view.data != nullptr, "its view has elements but no memory (a null pointer)");
@@ -67,6 +68,33 @@ void check_view(TensorView const& view) {
   }
   expects(empty || strides_fit,
           "its view has no stride for every dimension; make views with rlhf::view");
+}
+
+/// Errors: invalid_argument where a rule places a box outside the memory of its view.
+template <class T = void>
+void check_placement(TensorView const& view, Holding const& holding) {
+  for (HeldBox const& held : holding.boxes) {
+    Box const& box = held.box;
+    bool inside = box.rank() == holding.global.rank() && Box::whole(holding.global).contains(box);
+    if (inside && held.strided()) {
+      std::int64_t last = held.offset;
+      inside = held.strides.rank() == box.rank() && view.contiguous();
+      for (int d = 0; inside && d < box.rank(); ++d) {
+        inside = box.extent[d] <= 1 || held.strides[d] > 0;
+        last += inside && !box.empty() ? (box.extent[d] - 1) * held.strides[d] : 0;
+      }
+      inside = inside && (box.empty() || last < element_count(view.shape));
+    } else if (inside) {
+      inside = held.local_start.rank() == view.shape.rank() && view.shape.rank() == box.rank() &&
+               Box::whole(view.shape).contains(Box{held.local_start, box.extent});
+    }
+    if (!inside) {
+      fail(Errc::invalid_argument,
+           text("its rule places ", to_string(box), " of ", to_string(holding.global),
+                " outside a tensor of shape ", to_string(view.shape),
+                held.strided() ? ", or that tensor is not contiguous" : ""));
+    }
+  }
 }
 
 /// Lists what this rank holds of a model.
@@ -83,8 +111,9 @@ template <Endpoint M>
     expects(!name.empty(), "a parameter needs a name");
     try {
       check_view(view);
-      local.description.parameters.push_back(
-          plan::HeldParameter{std::string(name), view.dtype, rule.holding(view.shape, layout, at)});
+      plan::HeldParameter held{std::string(name), view.dtype, rule.holding(view.shape, layout, at)};
+      check_placement(view, held.holding);
+      local.description.parameters.push_back(std::move(held));
     } catch (Error const& error) {
       fail(error.code(), text("parameter ", name, " on rank ", world_rank, ": ", error.what()),
            world_rank);
@@ -98,7 +127,7 @@ template <Endpoint M>
       add(arguments...);
     }
   });
-  std::vector<std::string_view> names;
+  rlhf::detail::late_vector<std::string_view, M> names;
   for (plan::HeldParameter const& held : local.description.parameters) {
     names.push_back(held.name);
   }
@@ -126,10 +155,10 @@ template <comm::Communicator C>
            text("a mesh lists world rank ", rank, ", the world has ", world.size(), " ranks"));
     }
   }
-  std::vector<std::byte> bytes;
+  rlhf::detail::late_vector<std::byte, C> bytes;
   detail::write(bytes, mine);
   auto const ranks = static_cast<std::size_t>(world.size());
-  std::vector<std::int64_t> sizes(ranks);
+  rlhf::detail::late_vector<std::int64_t, C> sizes(ranks);
   std::int64_t const size = std::ssize(bytes);
   world.all_gather(&size, sizes.data(), 1, DType::i64, {});
   std::int64_t longest = 0;
@@ -137,7 +166,7 @@ template <comm::Communicator C>
     longest = one > longest ? one : longest;
   }
   bytes.resize(static_cast<std::size_t>(longest));
-  std::vector<std::byte> all(bytes.size() * ranks);
+  rlhf::detail::late_vector<std::byte, C> all(bytes.size() * ranks);
   world.all_gather(bytes.data(), all.data(), longest, DType::u8, {});
   plan::Description description{layout, {}};
   for (int const rank : mesh.world_ranks()) {

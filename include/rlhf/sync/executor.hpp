@@ -5,6 +5,7 @@
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/comm/operations.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
@@ -16,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,7 +26,8 @@ namespace rlhf::inline v0::sync {
 /// This rank's part of a plan, prepared once and run at every sync.
 ///
 /// A bucket that is one contiguous box moves straight from and into the parameters; others, and
-/// those whose elements change type here, pass through staging memory. Transfers run step by step;
+/// those whose elements change type here, pass through staging memory, unless the communicator can
+/// move regions as they lie (`comm::MovesRegions`). Transfers run step by step;
 /// the slots of a step are used again two steps later, so that packing the next step may overlap
 /// this one's transfers, and a rank stages at most `slots x bucket_bytes`. What a rank passes on
 /// leaves it in the step after the one that brought it. `run` allocates nothing and asks the
@@ -34,6 +37,11 @@ template <comm::Communicator C, Packer P, class T = void>
 class Executor {
  public:
   using Stream = typename C::Stream;
+
+  /// Whether elements go from parameter to parameter without staging, except on ranks that only
+  /// pass them on.
+  static constexpr bool moves_regions =
+      comm::MovesRegions<C> && std::is_same_v<P, HostPacker<Stream>>;
 
   /// Transfers that one step joins at most.
   static constexpr int most_transfers = 64;
@@ -75,8 +83,8 @@ class Executor {
         }
       }
     }
-    std::vector<Region> from;
-    std::vector<Region> to;
+    rlhf::detail::late_vector<Region, T> from;
+    rlhf::detail::late_vector<Region, T> to;
     for (plan::LocalCopy const& copy : schedule_.copies) {
       from.push_back(source.region(*plan_, copy.piece));
       to.push_back(destination.region(*plan_, copy.piece));
@@ -108,10 +116,12 @@ class Executor {
   [[nodiscard]] std::int64_t steps() const noexcept { return std::ssize(steps_); }
 
  private:
-  /// Memory of a bucket: the parameters' own, or an offset into its step's half of the staging.
+  /// Memory of a bucket: the parameters' own, in one run or in regions, or an offset into its
+  /// step's half of the staging.
   struct Place {
     std::byte* direct = nullptr;
     std::int64_t offset = 0;
+    std::int64_t table = -1;  // the parameters' regions as they lie
   };
   struct Transfer {
     Place place;
@@ -127,11 +137,11 @@ class Executor {
   };
   /// Either broadcasts, one after the other, or sends and receives, all at once.
   struct Step {
-    std::vector<Packing> packs;
-    std::vector<Transfer> broadcasts;
-    std::vector<Transfer> sends;
-    std::vector<Transfer> recvs;
-    std::vector<Packing> unpacks;
+    rlhf::detail::late_vector<Packing, T> packs;
+    rlhf::detail::late_vector<Transfer, T> broadcasts;
+    rlhf::detail::late_vector<Transfer, T> sends;
+    rlhf::detail::late_vector<Transfer, T> recvs;
+    rlhf::detail::late_vector<Packing, T> unpacks;
     std::int32_t first_bucket = 0;
     std::int64_t used = 0;  // bytes of its half
     int staged = 0;
@@ -143,7 +153,8 @@ class Executor {
   };
 
   [[nodiscard]] std::byte* address(Place const& place, std::int64_t base) {
-    return place.direct != nullptr ? place.direct : staging_.data() + base + place.offset;
+    return place.direct != nullptr || place.table >= 0 ? place.direct
+                                                       : staging_.data() + base + place.offset;
   }
 
   /// The step that takes the next transfers: the last one, unless they do not fit it.
@@ -165,7 +176,7 @@ class Executor {
   /// Takes a slot of a step for a bucket.
   [[nodiscard]] Place stage(Step& step, std::int64_t bytes) {
     constexpr std::int64_t alignment = 256;
-    Place const place{nullptr, step.used};
+    Place const place{nullptr, step.used, -1};
     step.used += align_up(bytes, alignment);
     ++step.staged;
     std::int64_t& half = half_[step.odd ? 1 : 0];
@@ -181,8 +192,18 @@ class Executor {
     Region const region = side.region(*plan_, bucket.pieces[0]);
     return region.contiguous() && !region.converts() ? region.data : nullptr;
   }
+  /// Whether a bucket can be sent from or received into a side's memory as it lies; then `place`
+  /// says how.
+  [[nodiscard]] bool lies_ready(plan::Bucket const& bucket, LocalSide<T> const& side,
+                                Place& place) {
+    place = Place{direct(bucket, side), 0, -1};
+    if (moves_regions && place.direct == nullptr) {
+      place.table = static_cast<std::int64_t>(table_of(bucket, side));
+    }
+    return place.direct != nullptr || place.table >= 0;
+  }
   [[nodiscard]] std::size_t table_of(plan::Bucket const& bucket, LocalSide<T> const& side) {
-    std::vector<Region> regions;
+    rlhf::detail::late_vector<Region, T> regions;
     regions.reserve(bucket.pieces.size());
     for (plan::Piece const& piece : bucket.pieces) {
       regions.push_back(side.region(*plan_, piece));
@@ -198,12 +219,11 @@ class Executor {
     plan::Flow const& flow = schedule_.flows[static_cast<std::size_t>(bucket.flow)];
     plan::Path const& path = plan_->paths[static_cast<std::size_t>(flow.path)];
     int const me = world_->rank();
-    bool const broadcast = path.method == plan::Method::broadcast;
+    bool const broadcast = path.method == plan::Method::broadcast && !moves_regions;
     bool const keeps = rlhf::detail::contains(path.destinations, me);
     Place& place = places_[static_cast<std::size_t>(number)];
     auto const receive_in = [&](bool second_hop, bool after_last) -> Step& {
-      place.direct = keeps ? direct(bucket, destination) : nullptr;
-      bool const staged = place.direct == nullptr;
+      bool const staged = !keeps || !lies_ready(bucket, destination, place);
       Step& step = step_for(number, staged ? 1 : 0, broadcast && !second_hop, after_last);
       if (staged) {
         place = stage(step, bucket.bytes);
@@ -215,8 +235,7 @@ class Executor {
     };
     bool received_now = false;
     if (flow.source == me) {
-      place.direct = direct(bucket, source);
-      bool const staged = place.direct == nullptr;
+      bool const staged = !lies_ready(bucket, source, place);
       Step& step = step_for(number, staged ? 1 : 0, broadcast, false);
       if (staged) {
         place = stage(step, bucket.bytes);
@@ -263,10 +282,18 @@ class Executor {
           *world_,
           [&] {
             for (Transfer const& transfer : step.sends) {
-              world_->send(transfer.data, transfer.bytes, DType::u8, transfer.peer, stream);
+              if (transfer.place.table < 0) {
+                world_->send(transfer.data, transfer.bytes, DType::u8, transfer.peer, stream);
+              } else if constexpr (moves_regions) {
+                world_->send_regions(table(transfer), transfer.bytes, transfer.peer, stream);
+              }
             }
             for (Transfer const& transfer : step.recvs) {
-              world_->recv(transfer.data, transfer.bytes, DType::u8, transfer.peer, stream);
+              if (transfer.place.table < 0) {
+                world_->recv(transfer.data, transfer.bytes, DType::u8, transfer.peer, stream);
+              } else if constexpr (moves_regions) {
+                world_->recv_regions(table(transfer), transfer.bytes, transfer.peer, stream);
+              }
             }
           },
           stream);
@@ -274,6 +301,10 @@ class Executor {
     for (Packing const& packing : step.unpacks) {
       packer_.unpack(tables_[packing.table], packing.data, stream);
     }
+  }
+
+  [[nodiscard]] typename P::Table const& table(Transfer const& transfer) const {
+    return tables_[static_cast<std::size_t>(transfer.place.table)];
   }
 
   /// `weight sync, step 3 of 9 (bucket 2 of rank 0 -> [4], layers.0.weight and 3 more)`.
@@ -298,9 +329,9 @@ class Executor {
   plan::BasicSchedule<T> schedule_;
   P packer_;
   detail::BroadcastGroups<C> groups_;
-  std::vector<Step> steps_;
-  std::vector<Place> places_;  // of every bucket
-  std::vector<typename P::Table> tables_;
+  rlhf::detail::late_vector<Step, T> steps_;
+  rlhf::detail::late_vector<Place, T> places_;  // of every bucket
+  rlhf::detail::late_vector<typename P::Table, T> tables_;
   typename P::Table copy_from_{};
   typename P::Table copy_to_{};
   Staging staging_{};

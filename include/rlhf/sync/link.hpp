@@ -6,10 +6,13 @@
 #include <rlhf/core/clock.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
+#include <rlhf/core/hash_index.hpp>
 #include <rlhf/core/ids.hpp>
 #include <rlhf/plan/build.hpp>
+#include <rlhf/plan/names.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule.hpp>
+#include <rlhf/plan/topology.hpp>
 #include <rlhf/sync/agree.hpp>
 #include <rlhf/sync/check.hpp>
 #include <rlhf/sync/describe.hpp>
@@ -20,7 +23,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace rlhf::inline v0::sync {
 
@@ -40,20 +46,40 @@ struct SyncReport {
   }
 };
 
+/// What a link needs beyond its policy; the same on every rank.
+struct LinkOptions {
+  plan::Topology topology{};  ///< For the routes that look at it; flat by default.
+  plan::NameMap names{};      ///< From the source's names to the destination's.
+  /// Globs of destination names; only parameters that fit one take part. Empty: all.
+  std::vector<std::string> only{};
+  /// Only parameters for which it is true take part. Null: all.
+  bool (*wanted)(std::string_view name) = nullptr;
+
+  [[nodiscard]] bool takes(std::string_view name) const {
+    bool fits = only.empty();
+    for (std::string const& glob : only) {
+      fits = fits || plan::matches_glob(name, glob);
+    }
+    return fits && (wanted == nullptr || wanted(name));
+  }
+};
+
 /// Brings the weights of `Source` into `Destination`, by the destination's SyncPolicy.
 ///
 ///     rlhf::sync::Link link(world, actor, generator);   // plans, compares plans over all ranks
 ///     link.sync(rlhf::Version{1});                       // moves the weights
 ///
 /// Construction, `sync` and `verify` are collective over `world`, whose ranks include both meshes.
-/// Every parameter of the destination needs a source of that name, or construction fails; names
-/// that only the source lists are left out and named in `plan().unused`. The models must list the
-/// same parameters at the same addresses while the link lives; after they have moved their memory,
-/// call `rebind` on every rank that did. Errors: incompatible_policy where a layout pair, name,
-/// shape or type does not fit; rank_mismatch where ranks made different plans; in `sync` what the
-/// communicator reports. After an error in `sync` the destination is on no version (`version()` is
-/// empty) until a later sync succeeds. Thread safety: one caller per object. `world`, `source` and
-/// `destination` must outlive it.
+/// Every parameter of the destination needs a source of that name (after the options' name map), or
+/// construction fails; names that only the source lists are left out and named in `plan().unused`.
+/// Where the destination lists the same memory under several names (tied weights), the first one is
+/// brought. Types may differ where both are of f32, bf16 and f16: elements are converted. The
+/// models must list the same parameters at the same addresses while the link lives; after they have
+/// moved their memory, call `rebind` on every rank that did. Errors: incompatible_policy where a
+/// layout pair, name, shape or type does not fit; rank_mismatch where ranks made different plans;
+/// in `sync` what the communicator reports. After an error in `sync` the destination is on no
+/// version (`version()` is empty) until a later sync succeeds. Thread safety: one caller per
+/// object. `world`, `source` and `destination` must outlive it.
 template <class Source, class Destination, comm::Communicator C,
           Packer P = typename PackerFor<C>::type>
 class Link {
@@ -64,23 +90,13 @@ class Link {
   using Policy = detail::SyncPolicyOf<Destination>;
   using Stream = typename C::Stream;
 
-  Link(C& world, Source& source, Destination& destination, P packer = {})
+  Link(C& world, Source& source, Destination& destination, LinkOptions options = {}, P packer = {})
       : world_(&world),
         source_(&source),
         destination_(&destination),
+        options_(std::move(options)),
         packer_(std::move(packer)) {
-    if constexpr (fits) {
-      LocalParameters from = parameters_of(source);
-      LocalParameters to = parameters_of(destination);
-      plan_ = plan::build(
-          gather_description(world, source.mesh(), source.layout(), from.description),
-          gather_description(world, destination.mesh(), destination.layout(), to.description),
-          plan::Options{Policy::route, Policy::source_choice, Policy::bucket_bytes.count});
-      agree(world, plan_, setup_fingerprint(source, destination));
-      source_side_ = LocalSide<>(plan_, std::move(from));
-      destination_side_ = LocalSide<>(plan_, std::move(to));
-      executor_.emplace(world, plan_, source_side_, destination_side_, packer_);
-    }
+    make();
   }
   /// Not copied or moved: what runs a plan refers to it.
   Link(Link const&) = delete;
@@ -105,23 +121,37 @@ class Link {
     }
   }
 
-  /// Checks by fingerprints that the destination holds what the source holds. See sync/verify.hpp.
-  void verify(Stream stream = {}) {
-    sync::verify(*world_, plan_, executor_->schedule(), source_side_, destination_side_, packer_,
-                 stream);
+  /// Checks that the destination holds what the source holds: by fingerprints, or all bytes.
+  /// Collective. See sync/verify.hpp.
+  void verify(Verification how = Verification::fingerprint, Stream stream = {}) {
+    if (how == Verification::fingerprint) {
+      sync::verify(*world_, plan_, executor_->schedule(), source_side_, destination_side_, packer_,
+                   stream);
+    } else if (how == Verification::full) {
+      compare(*world_, plan_, executor_->schedule(), source_side_, destination_side_, packer_,
+              stream);
+    }
   }
 
   /// Takes the models' memory as it is now. Not collective.
   void rebind() {
     if constexpr (fits) {
       if (source_->mesh().rank_of(world_->rank()) >= 0) {
-        source_side_.rebind(local_parameters(*source_, world_->rank()));
+        source_side_.rebind(renamed(local_parameters(*source_, world_->rank())));
       }
       if (destination_->mesh().rank_of(world_->rank()) >= 0) {
-        destination_side_.rebind(local_parameters(*destination_, world_->rank()));
+        destination_side_.rebind(taken(local_parameters(*destination_, world_->rank())));
       }
       executor_->bind(source_side_, destination_side_);
     }
+  }
+
+  /// Plans anew, for models whose shards or parameters have changed (another table of experts): the
+  /// communicator stays. Collective. The destination is on no version until the next sync; an error
+  /// before all ranks agree on the new plan leaves the old one in place.
+  void replan() {
+    version_.reset();
+    make();
   }
 
   /// The version this rank's destination weights are from; empty before the first sync and after a
@@ -133,6 +163,64 @@ class Link {
   [[nodiscard]] std::int64_t staging_bytes() const noexcept { return executor_->staging_bytes(); }
 
  private:
+  void make() {
+    if constexpr (fits) {
+      LocalParameters from = parameters_of(*source_);
+      LocalParameters to = taken(parameters_of(*destination_));
+      auto given = plan::placement_of(
+          gather_description(*world_, source_->mesh(), source_->layout(), from.description),
+          "source");
+      plan::rename(given, options_.names);
+      auto const needed = plan::placement_of(
+          gather_description(*world_, destination_->mesh(), destination_->layout(), to.description),
+          "destination");
+      auto made = plan::build(
+          given, needed,
+          plan::Options{Policy::route, Policy::source_choice, Policy::bucket_bytes.count},
+          options_.topology);
+      from = renamed(std::move(from));
+      agree(*world_, made, setup_fingerprint(*source_, *destination_));
+      executor_.reset();
+      plan_ = std::move(made);
+      source_side_ = LocalSide<>(plan_, std::move(from));
+      destination_side_ = LocalSide<>(plan_, std::move(to));
+      executor_.emplace(*world_, plan_, source_side_, destination_side_, packer_);
+    }
+  }
+
+  [[nodiscard]] LocalParameters renamed(LocalParameters parameters) const {
+    for (plan::HeldParameter& held : parameters.description.parameters) {
+      held.name = options_.names(held.name);
+    }
+    return parameters;
+  }
+  /// Without the parameters that take no part, and without further names of the same memory.
+  [[nodiscard]] LocalParameters taken(LocalParameters parameters) const {
+    LocalParameters out;
+    out.description.world_rank = parameters.description.world_rank;
+    rlhf::detail::HashIndex<> by_memory;
+    for (std::size_t i = 0; i < parameters.views.size(); ++i) {
+      TensorView const& view = parameters.views[i];
+      plan::HeldParameter& held = parameters.description.parameters[i];
+      std::uint64_t const hash = mix64(reinterpret_cast<std::uintptr_t>(view.data));
+      auto const same_memory = [&](int number) {
+        auto const other = static_cast<std::size_t>(number);
+        return is_tied(out.views[other], out.description.parameters[other], view, held);
+      };
+      if (options_.takes(held.name) && by_memory.find(hash, same_memory) < 0) {
+        by_memory.add(hash, static_cast<int>(out.views.size()));
+        out.views.push_back(view);
+        out.description.parameters.push_back(std::move(held));
+      }
+    }
+    return out;
+  }
+  [[nodiscard]] static bool is_tied(TensorView const& a, plan::HeldParameter const& held_a,
+                                    TensorView const& b, plan::HeldParameter const& held_b) {
+    return a.data == b.data && a.data != nullptr && a.dtype == b.dtype && a.shape == b.shape &&
+           a.strides == b.strides && held_a.holding == held_b.holding;
+  }
+
   [[nodiscard]] static std::uint64_t setup_fingerprint(Source const& source,
                                                        Destination const& destination) {
     Fingerprint print;
@@ -163,6 +251,7 @@ class Link {
   C* world_;
   Source* source_;
   Destination* destination_;
+  LinkOptions options_;
   P packer_;
   plan::Plan plan_;
   LocalSide<> source_side_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule.hpp>
@@ -10,6 +11,7 @@
 #include <rlhf/tensor/fingerprint.hpp>
 #include <rlhf/tensor/region.hpp>
 
+#include <cstddef>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -25,7 +27,7 @@ class LocalSide {
       : parameters_(std::move(parameters)),
         at_(plan.parameters.size(), -1),
         kind_of_(plan::kinds_of(plan)) {
-    std::vector<std::pair<std::string_view, int>> by_name;
+    rlhf::detail::late_vector<std::pair<std::string_view, int>, T> by_name;
     for (std::size_t i = 0; i < parameters_.views.size(); ++i) {
       by_name.emplace_back(parameters_.description.parameters[i].name, static_cast<int>(i));
     }
@@ -61,11 +63,17 @@ class LocalSide {
       auto const index = static_cast<std::size_t>(local);
       for (HeldBox const& held : parameters_.description.parameters[index].holding.boxes) {
         if (held.box.contains(piece.box)) {
+          TensorView view = parameters_.views[index];
           Extents start = held.local_start;
+          if (held.strided()) {  // as if the box were all there is
+            view.data = static_cast<std::byte*>(view.data) + held.offset * size_of(view.dtype);
+            view.shape = held.box.extent;
+            view.strides = held.strides;
+            start = Extents::filled(held.box.rank(), 0);
+          }
           for (int d = 0; d < piece.box.rank(); ++d) {
             start[d] += piece.box.start[d] - held.box.start[d];
           }
-          TensorView const& view = parameters_.views[index];
           return PlacedBox{view,
                            start,
                            piece.box,
@@ -89,16 +97,17 @@ class LocalSide {
     return region;
   }
 
- private:
+  /// The kind of a piece's parameter.
   [[nodiscard]] plan::Kind const& kind_of(plan::BasicPlan<T> const& plan,
                                           plan::Piece const& piece) const {
     return plan
         .kinds[static_cast<std::size_t>(kind_of_[static_cast<std::size_t>(piece.parameter)])];
   }
 
+ private:
   BasicLocalParameters<T> parameters_;
-  std::vector<int> at_;
-  std::vector<std::int32_t> kind_of_;
+  rlhf::detail::late_vector<int, T> at_;
+  rlhf::detail::late_vector<std::int32_t, T> kind_of_;
 };
 
 }  // namespace rlhf::inline v0::sync

@@ -47,6 +47,40 @@ struct TwoStage final {
   static constexpr int frequency = Frequency;
 };
 
+/// Whatever the pair of layouts: exactly the bytes that each destination rank lacks, by the way
+/// whose predicted time on the link's topology is least, sources balanced. The policy to start
+/// with.
+template <Bytes Bucket = default_bucket, int Frequency = 1>
+struct Reshard final {
+  static constexpr plan::Route route = plan::Route::automatic;
+  static constexpr plan::SourceChoice source_choice = plan::SourceChoice::balanced;
+  static constexpr Bytes bucket_bytes = Bucket;
+  static constexpr int frequency = Frequency;
+};
+
+/// Experts from ranks that hold some whole to ranks that hold others, or slices of all: every
+/// source rank gives what it has to all that need it, together.
+///
+/// Serves any pair of layouts. Source: the reference's all-gather of routed experts, without the
+/// copy of all experts on every rank: a rank receives what it keeps.
+template <Bytes Bucket = default_bucket, int Frequency = 1>
+struct AllGatherExperts final {
+  static constexpr plan::Route route = plan::Route::broadcast;
+  static constexpr plan::SourceChoice source_choice = plan::SourceChoice::balanced;
+  static constexpr Bytes bucket_bytes = Bucket;
+  static constexpr int frequency = Frequency;
+};
+
+/// The same, each pair of ranks by itself. Source: the reference's all-to-all of routed experts;
+/// here the sizes of both sides need not be equal.
+template <Bytes Bucket = default_bucket, int Frequency = 1>
+struct AllToAllExperts final {
+  static constexpr plan::Route route = plan::Route::point_to_point;
+  static constexpr plan::SourceChoice source_choice = plan::SourceChoice::balanced;
+  static constexpr Bytes bucket_bytes = Bucket;
+  static constexpr int frequency = Frequency;
+};
+
 /// For modules whose weights are never replaced, and for sources that serve any policy.
 struct None final {
   static constexpr bool never_syncs = true;

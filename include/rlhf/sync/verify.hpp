@@ -5,6 +5,7 @@
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/comm/operations.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule.hpp>
@@ -13,9 +14,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <string>
 #include <vector>
 
 namespace rlhf::inline v0::sync {
+
+/// How to check that what arrived is what was sent.
+enum class Verification : std::uint8_t {
+  none,
+  fingerprint,  ///< 64 bits a piece; one read of the weights.
+  full,         ///< Every byte once more over the links: for tests.
+};
 
 /// Compares, for every piece of a rank's schedule, the fingerprint of the source's memory with that
 /// of each destination's. Collective over the ranks of the plan; call it while the source still
@@ -35,8 +45,8 @@ void verify(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> con
               " holds"),
          me);
   };
-  std::vector<std::vector<std::int64_t>> sent(schedule.buckets.size());
-  std::vector<std::vector<std::int64_t>> expected(schedule.buckets.size());
+  rlhf::detail::late_vector<std::vector<std::int64_t>, T> sent(schedule.buckets.size());
+  rlhf::detail::late_vector<std::vector<std::int64_t>, T> expected(schedule.buckets.size());
   comm::grouped(
       world,
       [&] {
@@ -76,6 +86,74 @@ void verify(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> con
         wrong(piece, schedule.flows[static_cast<std::size_t>(schedule.buckets[b].flow)].source);
       }
     }
+  }
+}
+
+/// Sends everything once more, bucket by bucket, and compares all bytes. Collective over the ranks
+/// of the plan; call it while the source still holds what it sent.
+///
+/// Errors: corrupted, on every rank that holds wrong bytes, when all is compared; it names the
+/// first parameter, elements and source. Cost: a sync without overlap, and two buckets of memory.
+template <comm::Communicator C, Packer P, class T>
+void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> const& schedule,
+             LocalSide<T> const& source, LocalSide<T> const& destination, P& packer,
+             typename C::Stream stream = {}) {
+  int const me = world.rank();
+  std::string wrong;
+  auto const found = [&](plan::Piece const& piece, int from) {
+    if (wrong.empty()) {
+      wrong = text("weight sync: ", plan.parameters[static_cast<std::size_t>(piece.parameter)], " ",
+                   to_string(piece.box), " on destination rank ", me, " is not what source rank ",
+                   from, " holds");
+    }
+  };
+  // A bucket as bytes; sides that convert make the same bytes of equal elements.
+  auto const packed = [&](plan::Bucket const& bucket, LocalSide<T> const& side) {
+    rlhf::detail::late_vector<Region, T> regions;
+    for (plan::Piece const& piece : bucket.pieces) {
+      regions.push_back(side.region(plan, piece));
+    }
+    auto bytes = packer.allocate(bucket.bytes);
+    packer.pack(packer.prepare({regions.data(), regions.size()}), bytes.data(), stream);
+    return bytes;
+  };
+  for (plan::Bucket const& bucket : schedule.buckets) {
+    plan::Flow const& flow = schedule.flows[static_cast<std::size_t>(bucket.flow)];
+    plan::Path const& path = plan.paths[static_cast<std::size_t>(flow.path)];
+    if (flow.source == me) {
+      auto bytes = packed(bucket, source);
+      comm::grouped(
+          world,
+          [&] {
+            for (int const to : path.destinations) {
+              world.send(bytes.data(), bucket.bytes, DType::u8, to, stream);
+            }
+          },
+          stream);
+    } else if (rlhf::detail::contains(path.destinations, me)) {
+      auto sent = packer.allocate(bucket.bytes);
+      comm::grouped(
+          world, [&] { world.recv(sent.data(), bucket.bytes, DType::u8, flow.source, stream); },
+          stream);
+      auto mine = packed(bucket, destination);
+      std::int64_t at = 0;
+      for (plan::Piece const& piece : bucket.pieces) {
+        std::int64_t const size = plan::wire_bytes(destination.kind_of(plan, piece), piece.box);
+        if (std::memcmp(sent.data() + at, mine.data() + at, static_cast<std::size_t>(size)) != 0) {
+          found(piece, flow.source);
+        }
+        at += size;
+      }
+    }
+  }
+  for (plan::LocalCopy const& copy : schedule.copies) {
+    if (packer.fingerprint(source.place(plan, copy.piece)) !=
+        packer.fingerprint(destination.place(plan, copy.piece))) {
+      found(copy.piece, me);
+    }
+  }
+  if (!wrong.empty()) {
+    fail(Errc::corrupted, wrong, me);
   }
 }
 

@@ -87,6 +87,47 @@ TEST_CASE("TP first, then FSDP on the same rows: the FSDP chunk lies inside the 
   CHECK(held == Holding{{12, 1}, {HeldBox{{{9, 0}, {3, 1}}, {0, 0}}}});
 }
 
+TEST_CASE("heads are never cut; fewer heads than ranks are copied to consecutive ranks") {
+  Shard const rule = shard::heads(0, 4);
+  CHECK(rule.holding({6, 2}, {.tensor = 2}, {.tensor = 1}) ==
+        Holding{{12, 2}, {HeldBox{{{6, 0}, {6, 2}}, {0, 0}}}});
+  for (int rank = 0; rank < 8; ++rank) {
+    CHECK(rule.holding({3, 2}, {.tensor = 8}, {.tensor = rank}) ==
+          Holding{{12, 2}, {HeldBox{{{rank / 2 * 3, 0}, {3, 2}}, {0, 0}}}});
+  }
+  // Then FSDP rows of the copied head.
+  CHECK(rule.then(Axis::sharded, 0)
+            .of({12, 2})
+            .holding({1, 2}, {.tensor = 8, .fsdp = 2}, {.tensor = 3, .sharded = 1}) ==
+        Holding{{12, 2}, {HeldBox{{{5, 0}, {1, 2}}, {0, 0}}}});
+  std::string const neither = refusal(shard::heads(0, 4), {2, 2}, {.tensor = 6});
+  CHECK(says(neither, "4 heads over 6 ranks"));
+  CHECK(says(neither, "neither number divides the other"));
+  CHECK(says(refusal(rule.of({10, 2}), {5, 2}, {.tensor = 2}), "10 elements"));
+  CHECK_THROWS_AS(static_cast<void>(shard::heads(0, 0)), Error);
+  CHECK_THROWS_AS(static_cast<void>(shard::heads(6, 1)), Error);
+}
+
+TEST_CASE("padded vocabularies: boxes end where the elements end") {
+  Shard const rule = shard::padded(0, 10);
+  Layout const layout{.tensor = 4};
+  CHECK(rule.holding({4, 2}, layout, {.tensor = 1}) ==
+        Holding{{10, 2}, {HeldBox{{{4, 0}, {4, 2}}, {0, 0}}}});
+  CHECK(rule.holding({4, 2}, layout, {.tensor = 2}) ==
+        Holding{{10, 2}, {HeldBox{{{8, 0}, {2, 2}}, {0, 0}}}});
+  CHECK(rule.holding({4, 2}, layout, {.tensor = 3}) == Holding{{10, 2}, {}});
+  Shard const known = shard::padded(0, 10, 16).then(Axis::sharded, 0).of({10, 2});
+  CHECK(known.holding({2, 2}, {.tensor = 4, .fsdp = 2}, {.tensor = 2, .sharded = 0}) ==
+        Holding{{10, 2}, {HeldBox{{{8, 0}, {2, 2}}, {0, 0}}}});
+  CHECK(known.local_shape({.tensor = 4, .fsdp = 2}, {}) == Shape{2, 2});
+  CHECK(says(refusal(rule, {2, 2}, layout), "4 ranks of the tensor axis with 2 each"));
+  CHECK(says(refusal(shard::padded(0, 10, 14), {4, 2}, layout), "(14)"));
+  CHECK(says(refusal(rule.of({12, 2}), {4, 2}, layout), "(12, 2)"));
+  CHECK(says(refusal(rule.then(Axis::sharded, 0).of({10, 2}), {4, 2}, layout),
+             "shard::padded(0, 10, padded)"));
+  CHECK_THROWS_AS(static_cast<void>(shard::padded(0, 10, 9)), Error);
+}
+
 TEST_CASE("a scalar and an empty tensor can be described") {
   CHECK(shard::replicated().holding({}, {.tensor = 2}, {}).boxes.size() == 1);
   CHECK(shard::replicated().holding({0, 4}, {.tensor = 2}, {}).boxes.empty());

@@ -2,6 +2,7 @@
 #include <rlhf/plan/build.hpp>
 #include <rlhf/sync/agree.hpp>
 #include <rlhf/sync/describe.hpp>
+#include <rlhf/sync/link.hpp>
 #include <rlhf/sync/policies.hpp>
 
 #include <cstddef>
@@ -131,6 +132,106 @@ TEST_CASE("names must be there and differ, views must fit their shards") {
   CHECK(unfit.rank() == 1);
   CHECK(says(unfit.what(), "parameter fine on rank 1"));
   CHECK(says(unfit.what(), "do not divide"));
+}
+
+namespace {
+
+/// A user's rule that places its box by offset and strides.
+struct Strided {
+  rlhf::HeldBox held{};
+  [[nodiscard]] rlhf::Holding holding(rlhf::Shape const&, Layout const&,
+                                      rlhf::Coordinate const&) const {
+    return {{4, 3}, {held}};
+  }
+};
+
+/// One rank's model of one parameter (4, 3) in 16 numbers.
+template <class Policy, class Rule>
+struct Single {
+  using SyncPolicy = Policy;
+  Mesh where = Mesh::range(0, 1);
+  Rule rule{};
+  rlhf::TensorView look{};
+  std::vector<float> memory = std::vector<float>(16, -1);
+
+  [[nodiscard]] Mesh const& mesh() const noexcept { return where; }
+  [[nodiscard]] Layout layout() const noexcept { return {}; }
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    rlhf::TensorView view = look;
+    view.data = memory.data();
+    visit("weight", view, rule);
+  }
+};
+
+std::string placement_refusal(rlhf::HeldBox const& held, rlhf::TensorView const& look) {
+  Single<sync::None, Strided> model{.rule = {held}, .look = look};
+  try {
+    static_cast<void>(sync::local_parameters(model, 0));
+  } catch (Error const& error) {
+    CHECK(error.code() == Errc::invalid_argument);
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("boxes by offset and strides: a user's transposed memory") {
+  // Columns of 4 one after the other, from element 2 on.
+  rlhf::HeldBox const transposed{rlhf::Box::whole({4, 3}), {}, 2, {1, 4}};
+  rlhf::TensorView const flat{nullptr, rlhf::DType::f32, {}, {16}, {1}};
+  ranks::WorldEnd const end = ranks::run_world(2, [&](Local& world) {
+    Single<sync::None, rlhf::Shard> source;
+    source.look = {nullptr, rlhf::DType::f32, {}, {4, 3}, {3, 1}};
+    for (std::size_t i = 0; i < 12; ++i) {
+      source.memory[i] = static_cast<float>(i);
+    }
+    Single<sync::PointToPoint<>, Strided> destination;
+    destination.where = Mesh::range(1, 1);
+    destination.rule.held = transposed;
+    destination.look = flat;
+    sync::Link link(world, source, destination);
+    link.sync(rlhf::Version{1});
+    link.verify();
+    if (world.rank() == 1) {
+      CHECK(destination.memory ==
+            std::vector<float>{-1, -1, 0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1});
+    }
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+  // Placements are part of a description: exchanged, and compared by rebind.
+  plan::RankDescription const one{0, {{"weight", rlhf::DType::f32, {{4, 3}, {transposed}}}}};
+  std::vector<std::byte> bytes;
+  sync::detail::write(bytes, one);
+  CHECK(sync::detail::read(bytes) == one);
+  plan::RankDescription other = one;
+  other.parameters[0].holding.boxes[0].strides = {3, 1};
+  CHECK(other != one);
+  other = one;
+  other.parameters[0].holding.boxes[0].offset = 3;
+  CHECK(other != one);
+}
+
+TEST_CASE("boxes outside the rank's memory are refused with the parameter's name") {
+  rlhf::TensorView const flat{nullptr, rlhf::DType::f32, {}, {16}, {1}};
+  rlhf::Box const whole = rlhf::Box::whole({4, 3});
+  CHECK(placement_refusal({whole, {}, 4, {3, 1}}, flat).empty());
+  std::string const outside = placement_refusal({whole, {}, 5, {3, 1}}, flat);
+  CHECK(says(outside, "parameter weight on rank 0"));
+  CHECK(says(outside, "outside a tensor of shape (16)"));
+  CHECK(says(placement_refusal({whole, {}, 0, {3}}, flat), "outside"));
+  CHECK(says(placement_refusal({whole, {}, 0, {3, 0}}, flat), "outside"));
+  CHECK(says(placement_refusal({whole, {}, 0, {3, -1}}, flat), "outside"));
+  CHECK(says(placement_refusal({{{1, 0}, {4, 3}}, {}, 0, {3, 1}}, flat), "[1:5, 0:3]"));
+  rlhf::TensorView gaps = flat;
+  gaps.shape = {8};
+  gaps.strides = {2};
+  CHECK(says(placement_refusal({{{0, 0}, {1, 3}}, {}, 0, {3, 1}}, gaps), "not contiguous"));
+  CHECK(says(placement_refusal({whole, {0, 0}}, flat), "outside a tensor of shape (16)"));
+  rlhf::TensorView const rows{nullptr, rlhf::DType::f32, {}, {4, 3}, {3, 1}};
+  CHECK(placement_refusal({whole, {0, 0}}, rows).empty());
+  CHECK(says(placement_refusal({whole, {1, 0}}, rows), "outside"));
 }
 
 TEST_CASE("every rank gets what each rank of the mesh holds") {

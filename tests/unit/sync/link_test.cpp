@@ -303,7 +303,7 @@ TEST_CASE("a packer of the user's that fails: everybody ends, nobody is on a ver
     FailingPacker packer;
     packer.fails = world.rank() == 4 ? &armed : nullptr;
     sync::Link<Model<sync::None>, Model<sync::TwoStage<256_B>>, Local, FailingPacker> link(
-        world, source, destination, packer);
+        world, source, destination, {}, packer);
     source.fill(1);
     link.sync(Version{1});
     CHECK(link.version() == Version{1});

@@ -8,6 +8,7 @@
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/text.hpp>
+#include <rlhf/tensor/region.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -92,6 +93,7 @@ struct Post {
   DType dtype = DType::u8;
   int peer = 0;
   State state = State::waiting;
+  std::vector<rlhf::detail::late<Region, Late>> const* regions = nullptr;  // instead of data
 };
 
 /// Messages from one rank to another, oldest first.

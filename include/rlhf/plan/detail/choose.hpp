@@ -2,6 +2,7 @@
 /// Which of several source ranks sends what. Layer: plan, private.
 #pragma once
 
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/parallel/layout.hpp>
 #include <rlhf/plan/plan.hpp>
@@ -27,10 +28,10 @@ namespace rlhf::inline v0::plan::detail {
 ///
 /// The same as one after the other, in r log(units) steps: those units go out whose turn, the load
 /// that their rank has before them, comes first.
-template <class = void>
-[[nodiscard]] std::vector<std::int64_t> deal(std::vector<std::int64_t>& loads, std::int64_t units,
-                                             std::int64_t cost) {
-  std::vector<std::int64_t> got(loads.size(), 0);
+template <class T = void>
+[[nodiscard]] rlhf::detail::late_vector<std::int64_t, T> deal(
+    rlhf::detail::late_vector<std::int64_t, T>& loads, std::int64_t units, std::int64_t cost) {
+  rlhf::detail::late_vector<std::int64_t, T> got(loads.size(), 0);
   if (loads.size() == 1 || cost == 0) {
     got[0] = units;
     loads[0] += units * cost;
@@ -82,16 +83,16 @@ template <class = void>
 /// gives the number of a rank set.
 template <class T, class AddRanks>
 void choose_balanced(BasicPlan<T>& plan, bool narrow, AddRanks&& add_ranks) {
-  std::vector<std::size_t> order(plan.moves.size());
-  std::vector<std::int64_t> bytes(plan.moves.size());
+  rlhf::detail::late_vector<std::size_t, T> order(plan.moves.size());
+  rlhf::detail::late_vector<std::int64_t, T> bytes(plan.moves.size());
   for (std::size_t i = 0; i < order.size(); ++i) {
     order[i] = i;
     auto const& move = plan.moves[i];
     bytes[i] = wire_bytes(plan.kinds[static_cast<std::size_t>(move.kind)], move.box);
   }
   rlhf::detail::sort_by(order, [&](std::size_t a, std::size_t b) { return bytes[a] > bytes[b]; });
-  std::vector<std::int64_t> sent(static_cast<std::size_t>(plan.world), 0);
-  std::vector<std::int64_t> loads;
+  rlhf::detail::late_vector<std::int64_t, T> sent(static_cast<std::size_t>(plan.world), 0);
+  rlhf::detail::late_vector<std::int64_t, T> loads;
   for (std::size_t const i : order) {
     auto& move = plan.moves[i];
     auto const& sources = plan.rank_sets[static_cast<std::size_t>(move.sources)];
@@ -111,8 +112,8 @@ void choose_balanced(BasicPlan<T>& plan, bool narrow, AddRanks&& add_ranks) {
       move.first.push_back(move.first.back() + got[s]);
     }
     if (narrow && units < std::ssize(sources)) {
-      std::vector<int> used;
-      std::vector<std::int64_t> first{0};
+      rlhf::detail::late_vector<int, T> used;
+      rlhf::detail::late_vector<std::int64_t, T> first(1, 0);
       for (std::size_t s = 0; s < sources.size(); ++s) {
         if (got[s] > 0) {
           used.push_back(sources[s]);

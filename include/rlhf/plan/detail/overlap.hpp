@@ -3,6 +3,7 @@
 /// Layer: plan, private.
 #pragma once
 
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/tensor/box.hpp>
@@ -26,7 +27,7 @@ class PatternIndex {
     int const rank = parts_->empty() ? 0 : parts_->front().box.rank();
     std::size_t best = 0;
     for (int d = 0; d < rank; ++d) {
-      std::vector<std::int64_t> starts;
+      rlhf::detail::late_vector<std::int64_t, T> starts;
       for (Part const& part : *parts_) {
         starts.push_back(part.box.start[d]);
       }
@@ -79,8 +80,8 @@ class PatternIndex {
     }
   }
   /// The parts that a rank holds, ascending.
-  [[nodiscard]] std::vector<std::int32_t> of_rank(int rank) const {
-    std::vector<std::int32_t> out;
+  [[nodiscard]] rlhf::detail::late_vector<std::int32_t, T> of_rank(int rank) const {
+    rlhf::detail::late_vector<std::int32_t, T> out;
     for (std::size_t i = rlhf::detail::first_not(
              of_rank_, [&](auto const& entry) { return entry.first < rank; });
          i < of_rank_.size() && of_rank_[i].first == rank; ++i) {
@@ -94,9 +95,9 @@ class PatternIndex {
     return part(index).box.start[dimension_];
   }
 
-  std::vector<Part> const* parts_ = nullptr;
-  std::vector<std::int32_t> order_;                    // by start along dimension_
-  std::vector<std::pair<int, std::int32_t>> of_rank_;  // (module rank, part)
+  rlhf::detail::late_vector<Part, T> const* parts_ = nullptr;
+  rlhf::detail::late_vector<std::int32_t, T> order_;                    // by start along dimension_
+  rlhf::detail::late_vector<std::pair<int, std::int32_t>, T> of_rank_;  // (module rank, part)
   std::int64_t longest_ = 0;
   int dimension_ = 0;
 };
@@ -109,15 +110,15 @@ struct Need {
 };
 
 /// Puts needs of the same box of the same part together.
-template <class = void>
-void merge_needs(std::vector<Need>& needs) {
+template <class T = void>
+void merge_needs(rlhf::detail::late_vector<Need, T>& needs) {
   rlhf::detail::sort_by(needs, [](Need const& a, Need const& b) {
     return a.part != b.part ? a.part < b.part : before(a.box, b.box);
   });
   std::size_t kept = 0;
   for (std::size_t i = 0; i < needs.size(); ++i) {
     if (kept != 0 && needs[kept - 1].part == needs[i].part && needs[kept - 1].box == needs[i].box) {
-      std::vector<int>& ranks = needs[kept - 1].ranks;
+      rlhf::detail::late_vector<int, T>& ranks = needs[kept - 1].ranks;
       ranks.insert(ranks.end(), needs[i].ranks.begin(), needs[i].ranks.end());
       rlhf::detail::sort(ranks);
     } else {
@@ -133,14 +134,14 @@ void merge_needs(std::vector<Need>& needs) {
 /// Cuts `wanted` along the parts of the source: first the rank's own, then any. Calls
 /// `copy(part, box)` and `move(part, box)`; returns what no part has.
 template <class T, class CopyBox, class MoveBox>
-[[nodiscard]] std::vector<Box> cover(Box const& wanted, PatternIndex<T> const& source,
-                                     std::vector<std::int32_t> const& own, CopyBox&& copy,
-                                     MoveBox&& move) {
-  std::vector<Box> missing;
+[[nodiscard]] rlhf::detail::late_vector<Box, T> cover(
+    Box const& wanted, PatternIndex<T> const& source,
+    rlhf::detail::late_vector<std::int32_t, T> const& own, CopyBox&& copy, MoveBox&& move) {
+  rlhf::detail::late_vector<Box, T> missing;
   if (!wanted.empty()) {
     missing.push_back(wanted);
   }
-  std::vector<Box> next;
+  rlhf::detail::late_vector<Box, T> next;
   auto const take = [&](std::int32_t index, auto& found) {
     Box const& candidate = source.part(index).box;
     bool any = false;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/comm/concepts.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/flows.hpp>
 
@@ -22,17 +23,18 @@ class BroadcastGroups {
   template <class T>
   BroadcastGroups(C& world, plan::BasicPlan<T> const& plan) {
     struct Set {
-      std::vector<int> members;  // the source first
+      rlhf::detail::late_vector<int, C> members;  // the source first
       int split = 0;
     };
-    std::vector<Set> sets;
-    std::vector<std::vector<std::uint8_t>> taken;  // by each split: whether it uses a world rank
+    rlhf::detail::late_vector<Set, C> sets;
+    rlhf::detail::late_vector<std::vector<std::uint8_t>, T>
+        taken;  // by each split: whether it uses a world rank
     for (plan::Flow const& flow : plan::flows_of(plan)) {
       plan::Path const& path = plan.paths[static_cast<std::size_t>(flow.path)];
       if (path.method != plan::Method::broadcast) {
         continue;
       }
-      std::vector<int> members{flow.source};
+      rlhf::detail::late_vector<int, C> members{flow.source};
       members.insert(members.end(), path.receivers.begin(), path.receivers.end());
       std::size_t found = 0;
       while (found < sets.size() && sets[found].members != members) {
@@ -92,7 +94,7 @@ class BroadcastGroups {
     int split;
   };
 
-  std::vector<SplitOf> splits_;  // in order of source and path, as flows are
+  rlhf::detail::late_vector<SplitOf, C> splits_;  // in order of source and path, as flows are
   std::vector<C> groups_;
 };
 

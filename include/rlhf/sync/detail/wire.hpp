@@ -45,6 +45,8 @@ void write(std::vector<std::byte>& out, plan::BasicRankDescription<T> const& des
       write(out, box.box.start);
       write(out, box.box.extent);
       write(out, box.local_start);
+      write(out, box.offset);
+      write(out, box.strides);
     }
   }
 }
@@ -113,12 +115,14 @@ template <class = void>
     held.name = reader.string();
     held.dtype = static_cast<DType>(reader.number());
     held.holding.global = reader.extents();
-    std::int64_t const boxes = reader.count(24);
+    std::int64_t const boxes = reader.count(40);
     for (std::int64_t b = 0; b < boxes; ++b) {
       HeldBox box;
       box.box.start = reader.extents();
       box.box.extent = reader.extents();
       box.local_start = reader.extents();
+      box.offset = reader.number();
+      box.strides = reader.extents();
       held.holding.boxes.push_back(box);
     }
     description.parameters.push_back(static_cast<plan::HeldParameter&&>(held));

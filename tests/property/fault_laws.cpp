@@ -1,0 +1,165 @@
+// Verification: whatever single fault befalls a destination after a sync, it is found, on the rank
+// that has it, and on no other.
+#include <rlhf/sync/link.hpp>
+#include <rlhf/sync/policies.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "property/cases.hpp"
+#include "property/sync_model.hpp"
+#include "ranks/world.hpp"
+
+using cases::Case;
+using cases::Dice;
+using cases::Model;
+using cases::Side;
+using rlhf::Version;
+using rlhf::comm::Local;
+using namespace rlhf::literals;
+
+namespace {
+
+namespace sync = rlhf::sync;
+
+/// The memory of every element of a rank, and its size.
+struct Element {
+  std::byte* at;
+  std::size_t size;
+};
+
+template <class AnyModel>
+std::vector<Element> elements_of(AnyModel& model) {
+  std::vector<Element> out;
+  for (auto& held : model.held()) {
+    rlhf::TensorView const& view = held.view;
+    std::int64_t const count = rlhf::element_count(view.shape);
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::int64_t rest = i;
+      std::int64_t offset = 0;
+      for (int d = view.shape.rank() - 1; d >= 0; --d) {
+        offset += rest % view.shape[d] * view.strides[d];
+        rest /= view.shape[d];
+      }
+      out.push_back({held.memory.data() + offset * rlhf::size_of(view.dtype),
+                     static_cast<std::size_t>(rlhf::size_of(view.dtype))});
+    }
+  }
+  return out;
+}
+
+struct Faults {
+  std::atomic<int> planted{0};
+  std::atomic<int> missed{0};
+  std::atomic<int> elsewhere{0};
+};
+
+/// Plants faults into one destination after the other and asks for a verification each time.
+void plant(Case const& pair, std::uint64_t seed, int count, Faults& faults) {
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](Local& world) {
+    int const rank = world.rank();
+    Model<sync::None> source(pair, Side::source, rank);
+    Model<sync::Reshard<256_B>> destination(pair, Side::destination, rank);
+    sync::Link link(world, source, destination);
+    // What was there a version ago, for stale pieces.
+    source.fill(1);
+    link.sync(Version{1});
+    std::vector<std::vector<std::byte>> old;
+    for (auto const& held : destination.held()) {
+      old.push_back(held.memory);
+    }
+    source.fill(2);
+    link.sync(Version{2});
+    link.verify();
+    std::vector<Element> const all = elements_of(destination);
+    Dice dice(seed);  // the same on every rank
+    for (int i = 0; i < count; ++i) {
+      int const victim =
+          pair.destination_mesh.world_rank(dice.between(0, pair.destination.ranks() - 1));
+      std::uint64_t const what = dice.word();
+      bool planted = false;
+      std::vector<std::vector<std::byte>> before;
+      if (rank == victim && !all.empty()) {
+        for (auto const& held : destination.held()) {
+          before.push_back(held.memory);
+        }
+        Dice own(what);
+        auto const any = [&]() -> Element const& { return all[own.word() % all.size()]; };
+        switch (own.between(0, 3)) {
+          case 0: {  // one bit
+            Element const& hit = any();
+            hit.at[own.word() % hit.size] ^= std::byte{1} << (own.word() % 8);
+            planted = true;
+            break;
+          }
+          case 1: {  // two elements change places
+            Element const& a = any();
+            Element const& b = any();
+            if (a.size == b.size && std::memcmp(a.at, b.at, a.size) != 0) {
+              std::byte kept[8];
+              std::memcpy(kept, a.at, a.size);
+              std::memcpy(a.at, b.at, a.size);
+              std::memcpy(b.at, kept, a.size);
+              planted = true;
+            }
+            break;
+          }
+          case 2: {  // a parameter as it was a version ago
+            std::size_t const p = own.word() % destination.held().size();
+            auto& memory = destination.held()[p].memory;
+            planted = memory != old[p];
+            std::memcpy(memory.data(), old[p].data(), memory.size());
+            break;
+          }
+          default: {  // a run of elements that nobody wrote
+            std::size_t const first = own.word() % all.size();
+            for (std::size_t e = first; e < all.size() && e < first + 5; ++e) {
+              for (std::size_t byte = 0; byte < all[e].size; ++byte) {
+                planted = planted || all[e].at[byte] != std::byte{0};
+                all[e].at[byte] = std::byte{0};
+              }
+            }
+          }
+        }
+      }
+      bool found = false;
+      try {
+        link.verify();
+      } catch (rlhf::Error const& error) {
+        found = error.code() == rlhf::Errc::corrupted && error.rank() == rank;
+      }
+      faults.planted += planted ? 1 : 0;
+      faults.missed += planted && !found ? 1 : 0;
+      faults.elsewhere += !planted && found ? 1 : 0;
+      for (std::size_t p = 0; p < before.size(); ++p) {
+        std::memcpy(destination.held()[p].memory.data(), before[p].data(), before[p].size());
+      }
+    }
+    link.verify();
+    link.verify(sync::Verification::full);
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+}
+
+}  // namespace
+
+TEST_CASE("10,000 random faults: a bit, swapped elements, stale parameters, unwritten elements") {
+  char const* const wanted = std::getenv("RLHF_TEST_FAULTS");
+  int const usual = 10'000;
+  int const faults_to_plant = wanted != nullptr ? std::atoi(wanted) : usual;
+  Faults faults;
+  for (std::uint64_t seed = 0; faults.planted < faults_to_plant; ++seed) {
+    Case const pair = cases::random_case(seed + 4000, 4, false);
+    plant(pair, seed, 200, faults);
+  }
+  CHECK(faults.missed == 0);
+  CHECK(faults.elsewhere == 0);
+}

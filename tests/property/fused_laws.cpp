@@ -1,0 +1,367 @@
+// Fused tensors: query|key|value of every number of key/value heads over every number of ranks, on
+// both sides, and fused experts; against counting heads and rows one by one.
+#include <rlhf/parallel/fused.hpp>
+#include <rlhf/parallel/on_layout.hpp>
+#include <rlhf/plan/build.hpp>
+#include <rlhf/plan/proof.hpp>
+#include <rlhf/sync/describe.hpp>
+#include <rlhf/sync/link.hpp>
+#include <rlhf/sync/policies.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "property/cases.hpp"
+#include "ranks/world.hpp"
+
+using rlhf::Coordinate;
+using rlhf::Layout;
+using rlhf::Mesh;
+using rlhf::TensorView;
+using rlhf::fused::Heads;
+using rlhf::fused::QkvOrder;
+namespace plan = rlhf::plan;
+using namespace rlhf::literals;
+
+namespace {
+
+namespace sync = rlhf::sync;  // here, because <unistd.h> has a function of that name
+
+/// The value of an element of a canonical tensor: tells tensors, rows, columns, versions apart.
+std::int32_t value(int tensor, std::int64_t row, std::int64_t column, int version) {
+  return static_cast<std::int32_t>(((tensor * 10'000 + row) * 16 + column) * 8 + version);
+}
+constexpr std::int32_t nothing = -7;
+
+/// A row of a fused tensor: of which tensor (0 query, 1 key, 2 value), and which row.
+struct Row {
+  int tensor = 0;
+  std::int64_t row = 0;
+};
+
+/// The rows of rank `rank` of `ranks`, found head by head: a rank has the query heads of its share,
+/// and the key/value heads that these attend to.
+std::vector<Row> rows_of(Heads const& heads, int ranks, int rank, QkvOrder order) {
+  std::vector<std::int64_t> query;
+  std::vector<std::int64_t> key;
+  for (std::int64_t head = 0; head < heads.query; ++head) {
+    if (head * ranks / heads.query == rank) {
+      query.push_back(head);
+      std::int64_t const attends = head / (heads.query / heads.key_value);
+      if (key.empty() || key.back() != attends) {
+        key.push_back(attends);
+      }
+    }
+  }
+  std::vector<Row> out;
+  auto const add = [&](int tensor, std::int64_t head) {
+    for (std::int64_t row = 0; row < heads.rows; ++row) {
+      out.push_back({tensor, head * heads.rows + row});
+    }
+  };
+  if (order == QkvOrder::concatenated) {
+    for (std::int64_t const head : query) {
+      add(0, head);
+    }
+    for (int const tensor : {1, 2}) {
+      for (std::int64_t const head : key) {
+        add(tensor, head);
+      }
+    }
+    return out;
+  }
+  for (std::int64_t const group : key) {
+    for (std::int64_t const head : query) {
+      if (head / (heads.query / heads.key_value) == group) {
+        add(0, head);
+      }
+    }
+    add(1, group);
+    add(2, group);
+  }
+  return out;
+}
+
+/// One side: layout, place in the world, order of the fused tensor.
+struct Side {
+  Layout layout{};
+  Mesh mesh;
+  QkvOrder order = QkvOrder::concatenated;
+  Heads heads{};
+  std::int64_t columns = 1;
+};
+
+/// A weight with gaps between its rows, and a bias.
+template <class Policy>
+struct Attention {
+  using SyncPolicy = Policy;
+  Side side;
+  std::vector<Row> rows;
+  std::vector<std::int32_t> weight;
+  std::vector<std::int32_t> bias;
+
+  Attention(Side const& of, int world_rank) : side(of) {
+    int const rank = side.mesh.rank_of(world_rank);
+    if (rank >= 0) {
+      rows =
+          rows_of(side.heads, side.layout.tensor, side.layout.coordinate(rank).tensor, side.order);
+    }
+    weight.assign(rows.size() * stride(), nothing);
+    bias.assign(rows.size(), nothing);
+  }
+  [[nodiscard]] std::size_t stride() const { return static_cast<std::size_t>(side.columns) + 1; }
+  [[nodiscard]] Mesh const& mesh() const noexcept { return side.mesh; }
+  [[nodiscard]] Layout layout() const noexcept { return side.layout; }
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    auto const count = static_cast<std::int64_t>(rows.size());
+    TensorView const matrix{
+        weight.data(), rlhf::DType::i32, {}, {count, side.columns}, {side.columns + 1, 1}};
+    rlhf::fused::qkv(visit, matrix, {"q.weight", "k.weight", "v.weight"}, side.heads,
+                     side.layout.tensor, side.order);
+    rlhf::fused::qkv(visit, rlhf::view(bias, {count}), {"q.bias", "k.bias", "v.bias"}, side.heads,
+                     side.layout.tensor, side.order);
+  }
+  template <class Visit>
+  void each(Visit&& visit, int version) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      for (std::size_t c = 0; c < stride(); ++c) {
+        bool const gap = c + 1 == stride();
+        visit(weight[i * stride() + c],
+              gap ? nothing
+                  : value(rows[i].tensor, rows[i].row, static_cast<std::int64_t>(c), version));
+      }
+      visit(bias[i], value(3 + rows[i].tensor, rows[i].row, 0, version));
+    }
+  }
+  void fill(int version) {
+    each([](std::int32_t& at, std::int32_t is) { at = is; }, version);
+  }
+  [[nodiscard]] int wrong(int version) {
+    int count = 0;
+    each([&](std::int32_t const& at, std::int32_t is) { count += at == is ? 0 : 1; }, version);
+    return count;
+  }
+};
+
+/// What all ranks of a side list.
+plan::Description describe(Side const& side) {
+  plan::Description out{side.layout, {}};
+  for (int const world_rank : side.mesh.world_ranks()) {
+    Attention<sync::None> model(side, world_rank);
+    out.ranks.push_back(sync::local_parameters(model, world_rank).description);
+  }
+  return out;
+}
+
+bool fits(std::int64_t key_value, int ranks) {
+  return key_value % ranks == 0 || ranks % key_value == 0;
+}
+
+template <class Source, class Destination>
+void check_sync(int world_size, Source&& make_source, Destination&& make_destination) {
+  std::atomic<int> wrong{0};
+  std::atomic<int> elements{0};
+  ranks::WorldEnd const end = ranks::run_world(world_size, [&](rlhf::comm::Local& world) {
+    auto from = make_source(world.rank());
+    auto to = make_destination(world.rank());
+    sync::Link link(world, from, to);
+    for (int version = 1; version <= 2; ++version) {
+      from.fill(version);
+      link.sync(rlhf::Version{version});
+      wrong += to.wrong(version) + from.wrong(version);
+      link.verify();
+    }
+    elements += static_cast<int>(to.rows.size());
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+  CHECK(wrong == 0);
+  CHECK(elements > 0);
+}
+
+}  // namespace
+
+TEST_CASE("query|key|value between all tensor sizes that fit: plans are exact covers") {
+  int plans = 0;
+  int copies = 0;
+  for (std::int64_t const key_value : {2, 4, 8}) {
+    for (int source = 1; source <= 16; ++source) {
+      for (int destination = 1; destination <= 16; ++destination) {
+        if (!fits(key_value, source) || !fits(key_value, destination)) {
+          continue;
+        }
+        Heads const heads{1680, key_value, 1};  // a multiple of all of them
+        Side const from{{.tensor = source}, Mesh::range(0, source), QkvOrder::interleaved, heads};
+        Side const to{{.tensor = destination},
+                      Mesh::range(plans % 2 == 0 ? 0 : source, destination),
+                      plans % 3 == 0 ? QkvOrder::interleaved : QkvOrder::concatenated,
+                      heads};
+        plan::Description const given = describe(from);
+        plan::Description const wanted = describe(to);
+        plan::Plan const made = plan::build(
+            given, wanted,
+            plan::Options{plan::Route::point_to_point, plan::SourceChoice::balanced, 1 << 16});
+        CAPTURE(key_value);
+        CAPTURE(source);
+        CAPTURE(destination);
+        CHECK(plan::find_fault(made, given, wanted).empty());
+        ++plans;
+        copies += destination > key_value ? 1 : 0;
+      }
+    }
+  }
+  CHECK(plans == 9 * 9 + 6 * 6 + 5 * 5);
+  CHECK(copies > 70);
+}
+
+TEST_CASE("query|key|value arrives, weight and bias, in the order of the destination") {
+  int worlds = 0;
+  for (std::int64_t const key_value : {2, 4}) {
+    for (int const source : {1, 2, 4, 6}) {
+      for (int const destination : {1, 2, 4, 6}) {
+        if (!fits(key_value, source) || !fits(key_value, destination)) {
+          continue;
+        }
+        for (QkvOrder const from : {QkvOrder::concatenated, QkvOrder::interleaved}) {
+          for (QkvOrder const to : {QkvOrder::concatenated, QkvOrder::interleaved}) {
+            bool const together = worlds++ % 2 == 0;
+            Heads const heads{12, key_value, worlds % 3 + 1};
+            Side const given{{.tensor = source}, Mesh::range(0, source), from, heads, 3};
+            Side const wanted{{.tensor = destination},
+                              Mesh::range(together ? 0 : source, destination),
+                              to,
+                              heads,
+                              3};
+            int const world = together ? std::max(source, destination) : source + destination;
+            CAPTURE(key_value);
+            CAPTURE(source);
+            CAPTURE(destination);
+            check_sync(
+                world, [&](int rank) { return Attention<sync::None>(given, rank); },
+                [&](int rank) { return Attention<sync::PointToPoint<256_B>>(wanted, rank); });
+          }
+        }
+      }
+    }
+  }
+  CHECK(worlds == 4 * (16 + 9));
+}
+
+TEST_CASE("eight key/value heads, data copies on both sides, one broadcast for several ranks") {
+  for (int const destination : {2, 4, 8}) {
+    Heads const heads{8, 8, 2};
+    Side const given{{.tensor = 2, .data = 2}, Mesh::range(0, 4), QkvOrder::interleaved, heads, 2};
+    Side const wanted{
+        {.tensor = destination}, Mesh::range(0, destination), QkvOrder::concatenated, heads, 2};
+    check_sync(
+        std::max(4, destination), [&](int rank) { return Attention<sync::None>(given, rank); },
+        [&](int rank) { return Attention<sync::Broadcast<>>(wanted, rank); });
+  }
+}
+
+namespace {
+
+/// Experts as a trainer has them: w13 [experts of the rank, 2 * inter, hidden] with gate|up fused,
+/// or one by one with gate and up apart. Rows are numbered expert after expert.
+template <class Policy>
+struct Experts {
+  using SyncPolicy = Policy;
+  static constexpr int experts = 6;
+  static constexpr std::int64_t inter = 4;
+  static constexpr std::int64_t hidden = 3;
+
+  Layout how;
+  Layout of_experts;  // the expert layers' own
+  Mesh where;
+  bool fused = false;
+  std::vector<int> mine;
+  std::int64_t part = 0;  // rows of gate, or up, on this rank
+  std::vector<Row> rows;
+  std::vector<std::int32_t> memory;
+
+  Experts(Layout const& layout, Layout const& inner, Mesh const& mesh_of, bool is_fused,
+          std::vector<int> const& table, int world_rank)
+      : how(layout),
+        of_experts(inner),
+        where(mesh_of),
+        fused(is_fused) {
+    int const rank = where.rank_of(world_rank);
+    if (rank < 0) {
+      return;
+    }
+    Coordinate const at = inner.coordinate(rank);
+    auto const slots = table.size() / static_cast<std::size_t>(inner.expert);
+    part = inter / inner.tensor;
+    for (std::size_t s = 0; s < slots; ++s) {
+      int const expert = table[static_cast<std::size_t>(at.expert) * slots + s];
+      mine.push_back(expert);
+      for (int const tensor : {0, 1}) {
+        for (std::int64_t row = 0; row < part; ++row) {
+          rows.push_back({tensor * experts + expert, at.tensor * part + row});
+        }
+      }
+    }
+    memory.assign(rows.size() * hidden, nothing);
+  }
+  [[nodiscard]] Mesh const& mesh() const noexcept { return where; }
+  [[nodiscard]] Layout layout() const noexcept { return how; }
+  static std::string prefix(int expert) { return "experts." + std::to_string(expert) + "."; }
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    auto const slots = static_cast<std::int64_t>(mine.size());
+    auto const rule = rlhf::shard::on(of_experts, rlhf::shard::rows());
+    if (fused) {
+      rlhf::fused::expert_rows(visit, rlhf::view(memory, {slots, 2 * part, hidden}), prefix, mine,
+                               {{"gate_proj", part}, {"up_proj", part}}, rule);
+      return;
+    }
+    TensorView const all = rlhf::view(memory, {slots * 2, part, hidden});
+    for (std::size_t s = 0; s < mine.size(); ++s) {
+      auto const at = static_cast<std::int64_t>(s);
+      visit(prefix(mine[s]) + "gate_proj", rlhf::fused::slot(all, 2 * at), rule);
+      visit(prefix(mine[s]) + "up_proj", rlhf::fused::slot(all, 2 * at + 1), rule);
+    }
+  }
+  template <class Visit>
+  void each(Visit&& visit, int version) {
+    for (std::size_t i = 0; i < memory.size(); ++i) {
+      Row const& row = rows[i / hidden];
+      visit(memory[i], value(row.tensor, row.row, static_cast<std::int64_t>(i % hidden), version));
+    }
+  }
+  void fill(int version) {
+    each([](std::int32_t& at, std::int32_t is) { at = is; }, version);
+  }
+  [[nodiscard]] int wrong(int version) {
+    int count = 0;
+    each([&](std::int32_t const& at, std::int32_t is) { count += at == is ? 0 : 1; }, version);
+    return count;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("fused experts, cut over other sizes than the dense layers, redundant in the generator") {
+  std::vector<int> const plain{0, 1, 2, 3, 4, 5};
+  std::vector<int> const redundant{5, 0, 1, 2, 3, 5, 4, 0};  // four ranks, two slots each
+  Layout const dense{.tensor = 4};
+  for (Layout const& source : {Layout{.tensor = 4}, Layout{.tensor = 2, .expert = 2},
+                               Layout{.tensor = 2, .data = 2}, Layout{.expert = 2, .data = 2}}) {
+    CAPTURE(to_string(source));
+    for (bool const fused : {true, false}) {
+      using From = Experts<sync::None>;
+      using To = Experts<sync::PointToPoint<256_B>>;
+      check_sync(
+          6, [&](int rank) { return From(dense, source, Mesh::range(0, 4), fused, plain, rank); },
+          [&](int rank) {
+            return To(dense, {.expert = 4}, Mesh::range(2, 4), !fused, redundant, rank);
+          });
+    }
+  }
+}
