@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <initializer_list>
 #include <iterator>
 #include <string>
@@ -153,6 +154,12 @@ void for_each_element(Shape const& global, Lists const& lists, Visit&& visit) {
     }
     visit(i, at);
   }
+}
+
+/// Cases that a law is tried on; the environment's RLHF_TEST_CASES overrides it.
+inline std::uint64_t to_try(std::uint64_t usual) {
+  char const* const wanted = std::getenv("RLHF_TEST_CASES");
+  return wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : usual;
 }
 
 /// A layout of at most `most` ranks.

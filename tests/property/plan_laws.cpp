@@ -166,7 +166,7 @@ TEST_CASE(
   int with_forwards = 0;
   int with_broadcast = 0;
   int with_many_rounds = 0;
-  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+  for (std::uint64_t seed = 0; seed < cases::to_try(500); ++seed) {
     Case const pair = cases::random_case(seed, 12, seed % 2 == 0);
     plan::Description const source = cases::describe(pair, Side::source);
     plan::Description const destination = cases::describe(pair, Side::destination);

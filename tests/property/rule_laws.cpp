@@ -543,7 +543,7 @@ TEST_CASE("rules give the elements that slicing gives, padding left out") {
 
 TEST_CASE("plans between any two rules are exact covers") {
   std::map<std::string, int> counts;
-  for (std::uint64_t seed = 0; seed < 600; ++seed) {
+  for (std::uint64_t seed = 0; seed < cases::to_try(600); ++seed) {
     Dice dice(seed + 50'000);
     auto const [source, destination] = random_pair(dice, 16, counts);
     plan::Description const from = source.describe();
@@ -558,7 +558,7 @@ TEST_CASE("plans between any two rules are exact covers") {
 
 TEST_CASE("weights arrive bit for bit between any two rules, and paddings stay as they are") {
   std::atomic<std::int64_t> moved{0};
-  for (std::uint64_t seed = 0; seed < 150; ++seed) {
+  for (std::uint64_t seed = 0; seed < cases::to_try(150); ++seed) {
     CAPTURE(seed);
     check_link<sync::PointToPoint<256_B>>(seed, moved);
     check_link<sync::Broadcast<4_KiB>>(seed, moved);

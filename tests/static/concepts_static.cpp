@@ -1,5 +1,10 @@
 // Communicator, Packer, ShardRule, ListsParameters and Endpoint: what models them, and what lacks
 // one expression does not.
+#include <rlhf/parallel/experts.hpp>
+#include <rlhf/parallel/flat.hpp>
+#include <rlhf/parallel/fused.hpp>
+#include <rlhf/parallel/on_layout.hpp>
+#include <rlhf/parallel/uneven.hpp>
 #include <rlhf/rlhf.hpp>
 
 #include <archetypes/communicator.hpp>
@@ -72,6 +77,17 @@ static_assert(!rlhf::Packer<PacksButNeverUnpacks> && !rlhf::Packer<NoFingerprint
 
 static_assert(rlhf::ShardRule<rlhf::Shard>);
 static_assert(rlhf::ShardRule<archetype::EveryNthRow>);
+static_assert(rlhf::SizedShardRule<rlhf::Shard> && rlhf::SizedShardRule<rlhf::ExpertShard> &&
+              rlhf::SizedShardRule<rlhf::UnevenShard> &&
+              rlhf::SizedShardRule<rlhf::OnLayout<rlhf::ExpertShard>> &&
+              rlhf::SizedShardRule<rlhf::InterleavedShard<rlhf::Shard>>);
+static_assert(rlhf::ShardRule<rlhf::FlatShard<rlhf::Shard>> &&
+              rlhf::ShardRule<rlhf::FlatRange<rlhf::OnLayout<rlhf::Shard>>> &&
+              rlhf::ShardRule<rlhf::OnLayout<archetype::EveryNthRow>> &&
+              rlhf::ShardRule<rlhf::InterleavedShard<archetype::EveryNthRow>>);
+static_assert(!rlhf::SizedShardRule<rlhf::FlatShard<rlhf::Shard>> &&
+              !rlhf::SizedShardRule<archetype::EveryNthRow> &&
+              !rlhf::SizedShardRule<rlhf::OnLayout<archetype::EveryNthRow>>);
 static_assert(!rlhf::ShardRule<int> && !rlhf::ShardRule<rlhf::Cut>);
 struct HoldsOneBox {
   rlhf::HeldBox holding(rlhf::Shape const&, rlhf::Layout const&, rlhf::Coordinate const&) const;
