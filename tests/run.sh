@@ -12,7 +12,7 @@ usage: tests/run.sh [option...] [-- option of ctest...]
                        style, example; single files also with a second compiler and with nvcc, where present
   --quick              one compiler, no CUDA
   --sanitize LIST      unit, property and ranks tests under sanitizers: address,undefined or thread
-  --all                everything: the default and clang-tidy, then clang++ with address,undefined and with thread
+  --all                everything: the default and clang-tidy, then clang++ with address,undefined (fuzz, too) and with thread
   -D NAME=VALUE        passed to cmake (also -DNAME=VALUE)
   --jobs N             compile and test with N processes (default: one per core)
   --no-install         install no package; cmake downloads the libraries that are missing

@@ -297,7 +297,8 @@ std::string timeline_panel(Study const& study, double& top) {
   constexpr double row_height = 30;
   double const left = margin + 220;
   double const plot = width - margin - left;
-  double const scale = timeline.seconds > 0 ? plot / (timeline.seconds * 1.02) : 0;
+  double const seconds = std::max(timeline.seconds, study.prediction.seconds);
+  double const scale = seconds > 0 ? plot / (seconds * 1.02) : 0;
   std::string out = label(margin, top + 18, "When: buckets by the cost model", "start", "title");
   std::string const which =
       static_cast<int>(timeline.rows.size()) < timeline.ranks
@@ -321,9 +322,9 @@ std::string timeline_panel(Study const& study, double& top) {
   }
   top += 100;
   double const bottom = top + row_height * static_cast<double>(timeline.rows.size());
-  if (timeline.seconds > 0) {
-    double const step = nice_step(timeline.seconds, 8);
-    for (int i = 0; i * step <= timeline.seconds * 1.02; ++i) {
+  if (seconds > 0) {
+    double const step = nice_step(seconds, 8);
+    for (int i = 0; i * step <= seconds * 1.02; ++i) {
       out += fmt::format("<line x1='{0:.1f}' x2='{0:.1f}' y1='{1}' y2='{2}' class='grid'/>\n",
                          left + i * step * scale, top, bottom + 4);
       out += label(left + i * step * scale, bottom + 20, seconds_text(i * step), "middle");
@@ -350,13 +351,13 @@ std::string timeline_panel(Study const& study, double& top) {
     out += lane(row.sends, "send", "sends", y, lane_height, left, scale);
     out += lane(row.receives, "receive", "receives", y + lane_height + 2, lane_height, left, scale);
   }
-  if (study.prediction.seconds > 0 && study.prediction.seconds <= timeline.seconds * 1.02) {
+  if (study.prediction.seconds > 0) {
     double const at = left + study.prediction.seconds * scale;
     out += fmt::format("<line x1='{0:.1f}' x2='{0:.1f}' y1='{1}' y2='{2}' class='bound'/>\n", at,
                        top - 4, bottom + 4);
     bool const flip = at > width - margin - 260;
     out += label(at + (flip ? -6 : 6), top - 8,
-                 fmt::format("predicted {}: work of the slowest rank",
+                 fmt::format("predicted {} from the load of each rank",
                              seconds_text(study.prediction.seconds)),
                  flip ? "end" : "start", "bound");
   }

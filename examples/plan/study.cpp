@@ -6,6 +6,7 @@
 #include <rlhf/plan/build.hpp>
 #include <rlhf/plan/minimum.hpp>
 #include <rlhf/plan/model.hpp>
+#include <rlhf/plan/names.hpp>
 #include <rlhf/plan/proof.hpp>
 
 #include <algorithm>
@@ -25,25 +26,10 @@ namespace {
 
 namespace plan = rlhf::plan;
 
-/// Whether text matches a pattern in which * stands for any text; without one it is a prefix.
-bool matches(std::string_view text, std::string_view pattern) {
-  std::size_t star = pattern.find('*');
-  if (star == std::string_view::npos) {
-    return text.starts_with(pattern);
-  }
-  if (!text.starts_with(pattern.substr(0, star))) {
-    return false;
-  }
-  text.remove_prefix(star);
-  for (pattern.remove_prefix(star + 1); (star = pattern.find('*')) != std::string_view::npos;
-       pattern.remove_prefix(star + 1)) {
-    std::size_t const found = text.find(pattern.substr(0, star));
-    if (found == std::string_view::npos) {
-      return false;
-    }
-    text.remove_prefix(found + star);
-  }
-  return text.ends_with(pattern);
+/// A pattern without * is a prefix.
+bool matches(std::string_view name, std::string_view pattern) {
+  return pattern.find('*') == std::string_view::npos ? name.starts_with(pattern)
+                                                     : plan::matches_glob(name, pattern);
 }
 
 plan::ModelList read_model(Options const& options) {

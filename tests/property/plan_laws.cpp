@@ -211,6 +211,11 @@ TEST_CASE(
       CHECK(cost.bytes_slow_link >= least);
       if (route == Route::hierarchical) {
         CHECK(cost.bytes_slow_link == least);
+        for (plan::Move const& move : made.moves) {  // no shares of nothing: plans stay small
+          std::int64_t const units = move.parameters() * std::ssize(move.paths);
+          CHECK(std::ssize(made.rank_sets[static_cast<std::size_t>(move.sources)]) <=
+                std::max(units, std::int64_t{1}));
+        }
       }
       if (route == Route::point_to_point || route == Route::broadcast) {
         CHECK(made.bytes_on_links == made.bytes_moved);

@@ -78,8 +78,9 @@ class Builder {
       plan_kind(static_cast<std::int32_t>(k));
     }
     if (options_.choice == SourceChoice::balanced || options_.route == Route::hierarchical) {
-      choose_balanced(plan_, options_.route == Route::hierarchical,
-                      [this](std::vector<int> ranks) { return add_ranks(std::move(ranks)); });
+      choose_balanced(
+          plan_, options_.route == Route::hierarchical,
+          [this](rlhf::detail::late_vector<int, T> ranks) { return add_ranks(std::move(ranks)); });
     } else {
       for (auto& move : plan_.moves) {
         move.first = {0, move.parameters() * static_cast<std::int64_t>(move.paths.size())};

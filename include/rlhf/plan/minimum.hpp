@@ -5,6 +5,7 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
 #include <rlhf/core/hash_index.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/tensor/box.hpp>
@@ -34,7 +35,7 @@ class LackCounter {
       : source_(source),
         destination_(destination),
         own_(destination.world_ranks.size()) {
-    std::vector<int> source_of;
+    rlhf::detail::late_vector<int, T> source_of;
     for (std::size_t s = 0; s < source.world_ranks.size(); ++s) {
       auto const world = static_cast<std::size_t>(source.world_ranks[s]);
       if (source_of.size() <= world) {
@@ -90,10 +91,11 @@ class LackCounter {
 
   BasicPlacement<T> const& source_;
   BasicPlacement<T> const& destination_;
-  std::vector<int> own_;  // destination module rank to source module rank, or -1
-  std::vector<std::vector<Box const*>> held_;  // by source module rank, of one pattern
-  std::vector<Box> rest_;
-  std::vector<Box> next_;
+  rlhf::detail::late_vector<int, T> own_;  // destination module rank to source module rank, or -1
+  rlhf::detail::late_vector<std::vector<Box const*>, T>
+      held_;  // by source module rank, of one pattern
+  rlhf::detail::late_vector<Box, T> rest_;
+  rlhf::detail::late_vector<Box, T> next_;
 };
 
 }  // namespace detail
@@ -115,7 +117,7 @@ template <class T>
     std::int32_t to;
     MinimumBytes elements;
   };
-  std::vector<Pair> pairs;
+  rlhf::detail::late_vector<Pair, T> pairs;
   rlhf::detail::HashIndex<> by_pair;
   detail::LackCounter<T> counter(source, destination);
   MinimumBytes out;

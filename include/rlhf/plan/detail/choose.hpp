@@ -112,8 +112,8 @@ void choose_balanced(BasicPlan<T>& plan, bool narrow, AddRanks&& add_ranks) {
       move.first.push_back(move.first.back() + got[s]);
     }
     if (narrow && units < std::ssize(sources)) {
-      std::vector<int> used;
-      std::vector<std::int64_t> first{0};
+      rlhf::detail::late_vector<int, T> used;
+      rlhf::detail::late_vector<std::int64_t, T> first(1, 0);
       for (std::size_t s = 0; s < sources.size(); ++s) {
         if (got[s] > 0) {
           used.push_back(sources[s]);
