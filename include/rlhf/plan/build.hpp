@@ -66,7 +66,7 @@ class Builder {
     plan_.source_ranks = add_ranks(source.world_ranks);
     plan_.destination_ranks = add_ranks(destination.world_ranks);
     if (options.route == Route::two_stage) {
-      relays_.push_back(RelayChoice<>(source.layout, destination.layout));
+      relays_.push_back(RelayChoice<T>(source.layout, destination.layout));
     }
   }
 
@@ -93,12 +93,12 @@ class Builder {
  private:
   /// Groups the destination's parameters by how they lie on both sides.
   void make_kinds() {
-    rlhf::detail::HashIndex<> by_name;
+    rlhf::detail::HashIndex<T> by_name;
     for (std::size_t s = 0; s < source_.parameters.size(); ++s) {
       by_name.add(Fingerprint().add(source_.parameters[s].name).value(), static_cast<int>(s));
     }
     rlhf::detail::late_vector<std::uint8_t, T> used(source_.parameters.size(), 0);
-    rlhf::detail::HashIndex<> by_look;
+    rlhf::detail::HashIndex<T> by_look;
     for (std::size_t p = 0; p < destination_.parameters.size(); ++p) {
       PlacedParameter const& wanted = destination_.parameters[p];
       int const found = by_name.find(Fingerprint().add(wanted.name).value(), [&](int number) {
@@ -156,7 +156,7 @@ class Builder {
   }
   /// Names everything that lacks a source, and what the source has instead.
   [[noreturn]] void refuse_missing(PlacedParameter const& wanted,
-                                   rlhf::detail::HashIndex<> const& by_name) const {
+                                   rlhf::detail::HashIndex<T> const& by_name) const {
     auto const few = [](rlhf::detail::late_vector<std::string_view, T> const& names) {
       std::string out;
       for (std::size_t i = 0; i < names.size() && i < 5; ++i) {
@@ -178,7 +178,7 @@ class Builder {
         return source_.parameters[static_cast<std::size_t>(number)].name == name;
       }) >= 0;
     });
-    rlhf::detail::HashIndex<> in_destination;
+    rlhf::detail::HashIndex<T> in_destination;
     for (std::size_t p = 0; p < destination_.parameters.size(); ++p) {
       in_destination.add(Fingerprint().add(destination_.parameters[p].name).value(),
                          static_cast<int>(p));
@@ -410,7 +410,7 @@ class Builder {
   /// that need it.
   [[nodiscard]] std::int32_t two_stage_path(int source,
                                             rlhf::detail::late_vector<int, T> const& to) {
-    RelayChoice<>& relays = relays_.front();
+    RelayChoice<T>& relays = relays_.front();
     Path path;
     int const from = source_.world_ranks[static_cast<std::size_t>(source)];
     int const stage = source_.layout.coordinate(source).pipeline;
@@ -557,7 +557,7 @@ class Builder {
       patterns_of_;                                        // of every kind
   rlhf::detail::late_vector<PatternIndex<T>, T> indices_;  // of source patterns
   rlhf::detail::late_vector<std::uint8_t, T> indexed_;
-  rlhf::detail::late_vector<RelayChoice<>, T> relays_;  // one, for two stages
+  rlhf::detail::late_vector<RelayChoice<T>, T> relays_;  // one, for two stages
   Distinct<rlhf::detail::late_vector<int, T>> sets_{plan_.rank_sets};
   Distinct<Path> paths_{plan_.paths};
 };

@@ -45,7 +45,7 @@ void for_each_share(BasicPlan<T> const& plan, Move const& move, Visit&& visit) {
 template <class T>
 [[nodiscard]] rlhf::detail::late_vector<Flow, T> flows_of(BasicPlan<T> const& plan) {
   rlhf::detail::late_vector<Flow, T> flows;
-  rlhf::detail::HashIndex<> index;
+  rlhf::detail::HashIndex<T> index;
   for (Move const& move : plan.moves) {
     std::int64_t const bytes =
         wire_bytes(plan.kinds[static_cast<std::size_t>(move.kind)], move.box);

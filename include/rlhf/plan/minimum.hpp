@@ -108,7 +108,7 @@ class LackCounter {
 template <class T>
 [[nodiscard]] MinimumBytes minimum_bytes(BasicPlacement<T> const& source,
                                          BasicPlacement<T> const& destination) {
-  rlhf::detail::HashIndex<> by_name;
+  rlhf::detail::HashIndex<T> by_name;
   for (std::size_t s = 0; s < source.parameters.size(); ++s) {
     by_name.add(Fingerprint().add(source.parameters[s].name).value(), static_cast<int>(s));
   }
@@ -118,7 +118,7 @@ template <class T>
     MinimumBytes elements;
   };
   rlhf::detail::late_vector<Pair, T> pairs;
-  rlhf::detail::HashIndex<> by_pair;
+  rlhf::detail::HashIndex<T> by_pair;
   detail::LackCounter<T> counter(source, destination);
   MinimumBytes out;
   for (PlacedParameter const& wanted : destination.parameters) {

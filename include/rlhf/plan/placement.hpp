@@ -113,7 +113,7 @@ class Distinct {
 
  private:
   std::vector<Item>* items_;
-  rlhf::detail::HashIndex<> index_;
+  rlhf::detail::HashIndex<rlhf::detail::late<void, Item>> index_;
 };
 
 }  // namespace detail
@@ -177,7 +177,7 @@ class PlacementBuilder {
   BasicPlacement<T> placement_;
   detail::Distinct<rlhf::detail::late_vector<int, T>> sets_{placement_.rank_sets};
   detail::Distinct<rlhf::detail::late_vector<Part, T>> patterns_{placement_.patterns};
-  rlhf::detail::HashIndex<> names_;
+  rlhf::detail::HashIndex<T> names_;
 };
 
 /// The placement of what every rank of a module listed; parameters in order of first appearance.

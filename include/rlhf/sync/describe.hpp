@@ -102,8 +102,9 @@ void check_placement(TensorView const& view, Holding const& holding) {
 /// Errors: invalid_argument naming the parameter where a name repeats, is empty, or a view does not
 /// fit its shard rule.
 template <Endpoint M>
-[[nodiscard]] LocalParameters local_parameters(M& model, int world_rank) {
-  LocalParameters local;
+[[nodiscard]] BasicLocalParameters<rlhf::detail::late<void, M>> local_parameters(M& model,
+                                                                                 int world_rank) {
+  BasicLocalParameters<rlhf::detail::late<void, M>> local;
   local.description.world_rank = world_rank;
   Layout const layout = model.layout();
   Coordinate const at = layout.coordinate(model.mesh().rank_of(world_rank));
@@ -147,8 +148,9 @@ template <Endpoint M>
 /// Errors: invalid_argument where the mesh reaches beyond the world.
 /// Cost: one all-gather of sizes, one of the longest description a rank.
 template <comm::Communicator C>
-[[nodiscard]] plan::Description gather_description(C& world, Mesh const& mesh, Layout const& layout,
-                                                   plan::RankDescription const& mine) {
+[[nodiscard]] plan::BasicDescription<rlhf::detail::late<void, C>> gather_description(
+    C& world, Mesh const& mesh, Layout const& layout,
+    plan::BasicRankDescription<rlhf::detail::late<void, C>> const& mine) {
   for (int const rank : mesh.world_ranks()) {
     if (rank >= world.size()) {
       fail(Errc::invalid_argument,
@@ -168,7 +170,7 @@ template <comm::Communicator C>
   bytes.resize(static_cast<std::size_t>(longest));
   rlhf::detail::late_vector<std::byte, C> all(bytes.size() * ranks);
   world.all_gather(bytes.data(), all.data(), longest, DType::u8, {});
-  plan::Description description{layout, {}};
+  plan::BasicDescription<rlhf::detail::late<void, C>> description{layout, {}};
   for (int const rank : mesh.world_ranks()) {
     auto const index = static_cast<std::size_t>(rank);
     description.ranks.push_back(

@@ -8,6 +8,7 @@
 #include <rlhf/core/hash.hpp>
 #include <rlhf/core/hash_index.hpp>
 #include <rlhf/core/ids.hpp>
+#include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/build.hpp>
 #include <rlhf/plan/names.hpp>
 #include <rlhf/plan/plan.hpp>
@@ -47,11 +48,12 @@ struct SyncReport {
 };
 
 /// What a link needs beyond its policy; the same on every rank.
-struct LinkOptions {
-  plan::Topology topology{};  ///< For the routes that look at it; flat by default.
-  plan::NameMap names{};      ///< From the source's names to the destination's.
+template <class T = void>
+struct BasicLinkOptions {
+  plan::BasicTopology<T> topology{};  ///< For the routes that look at it; flat by default.
+  plan::BasicNameMap<T> names{};      ///< From the source's names to the destination's.
   /// Globs of destination names; only parameters that fit one take part. Empty: all.
-  std::vector<std::string> only{};
+  rlhf::detail::late_vector<std::string, T> only{};
   /// Only parameters for which it is true take part. Null: all.
   bool (*wanted)(std::string_view name) = nullptr;
 
@@ -63,6 +65,8 @@ struct LinkOptions {
     return fits && (wanted == nullptr || wanted(name));
   }
 };
+
+using LinkOptions = BasicLinkOptions<>;
 
 /// Brings the weights of `Source` into `Destination`, by the destination's SyncPolicy.
 ///
@@ -84,13 +88,15 @@ template <class Source, class Destination, comm::Communicator C,
           Packer P = typename PackerFor<C>::type>
 class Link {
   static_assert(sizeof(CheckPair<Source, Destination>) != 0);
+  using Late = rlhf::detail::late<void, C>;  // void, but unknown before C is
   static constexpr bool fits = is_valid_pair<Source, Destination>;
 
  public:
   using Policy = detail::SyncPolicyOf<Destination>;
   using Stream = typename C::Stream;
 
-  Link(C& world, Source& source, Destination& destination, LinkOptions options = {}, P packer = {})
+  Link(C& world, Source& source, Destination& destination, BasicLinkOptions<Late> options = {},
+       P packer = {})
       : world_(&world),
         source_(&source),
         destination_(&destination),
@@ -157,7 +163,7 @@ class Link {
   /// The version this rank's destination weights are from; empty before the first sync and after a
   /// failed one.
   [[nodiscard]] std::optional<Version> version() const noexcept { return version_; }
-  [[nodiscard]] plan::Plan const& plan() const noexcept { return plan_; }
+  [[nodiscard]] plan::BasicPlan<Late> const& plan() const noexcept { return plan_; }
   [[nodiscard]] SyncReport report() const noexcept { return report_; }
   /// Bytes of staging memory that this rank owns.
   [[nodiscard]] std::int64_t staging_bytes() const noexcept { return executor_->staging_bytes(); }
@@ -165,8 +171,8 @@ class Link {
  private:
   void make() {
     if constexpr (fits) {
-      LocalParameters from = parameters_of(*source_);
-      LocalParameters to = taken(parameters_of(*destination_));
+      BasicLocalParameters<Late> from = parameters_of(*source_);
+      BasicLocalParameters<Late> to = taken(parameters_of(*destination_));
       auto given = plan::placement_of(
           gather_description(*world_, source_->mesh(), source_->layout(), from.description),
           "source");
@@ -182,23 +188,23 @@ class Link {
       agree(*world_, made, setup_fingerprint(*source_, *destination_));
       executor_.reset();
       plan_ = std::move(made);
-      source_side_ = LocalSide<>(plan_, std::move(from));
-      destination_side_ = LocalSide<>(plan_, std::move(to));
+      source_side_ = LocalSide<Late>(plan_, std::move(from));
+      destination_side_ = LocalSide<Late>(plan_, std::move(to));
       executor_.emplace(*world_, plan_, source_side_, destination_side_, packer_);
     }
   }
 
-  [[nodiscard]] LocalParameters renamed(LocalParameters parameters) const {
+  [[nodiscard]] BasicLocalParameters<Late> renamed(BasicLocalParameters<Late> parameters) const {
     for (plan::HeldParameter& held : parameters.description.parameters) {
       held.name = options_.names(held.name);
     }
     return parameters;
   }
   /// Without the parameters that take no part, and without further names of the same memory.
-  [[nodiscard]] LocalParameters taken(LocalParameters parameters) const {
-    LocalParameters out;
+  [[nodiscard]] BasicLocalParameters<Late> taken(BasicLocalParameters<Late> parameters) const {
+    BasicLocalParameters<Late> out;
     out.description.world_rank = parameters.description.world_rank;
-    rlhf::detail::HashIndex<> by_memory;
+    rlhf::detail::HashIndex<Late> by_memory;
     for (std::size_t i = 0; i < parameters.views.size(); ++i) {
       TensorView const& view = parameters.views[i];
       plan::HeldParameter& held = parameters.description.parameters[i];
@@ -239,11 +245,11 @@ class Link {
   }
 
   template <class M>
-  [[nodiscard]] LocalParameters parameters_of(M& model) {
+  [[nodiscard]] BasicLocalParameters<Late> parameters_of(M& model) {
     if (model.mesh().rank_of(world_->rank()) >= 0) {
       return local_parameters(model, world_->rank());
     }
-    LocalParameters none;
+    BasicLocalParameters<Late> none;
     none.description.world_rank = world_->rank();
     return none;
   }
@@ -251,12 +257,12 @@ class Link {
   C* world_;
   Source* source_;
   Destination* destination_;
-  LinkOptions options_;
+  BasicLinkOptions<Late> options_;
   P packer_;
-  plan::Plan plan_;
-  LocalSide<> source_side_;
-  LocalSide<> destination_side_;
-  std::optional<Executor<C, P>> executor_;
+  plan::BasicPlan<Late> plan_;
+  LocalSide<Late> source_side_;
+  LocalSide<Late> destination_side_;
+  std::optional<Executor<C, P, Late>> executor_;
   std::optional<Version> version_;
   SyncReport report_;
 };
