@@ -42,7 +42,7 @@ class PlanWriter {
  public:
   [[nodiscard]] std::string write(BasicPlan<T> const& plan) {
     std::string const print = fingerprint_text(fingerprint(plan));
-    out_ = "{";
+    out_ += '{';
     member("format", plan_format);
     member("fingerprint", std::string_view(print));
     member("route", to_string(plan.route));
