@@ -295,7 +295,7 @@ std::string timeline_panel(Study const& study, double& top) {
   Timeline const& timeline = study.timeline;
   constexpr double lane_height = 10;
   constexpr double row_height = 30;
-  double const left = margin + 220;
+  double const left = margin + 240;
   double const plot = width - margin - left;
   double const seconds = std::max(timeline.seconds, study.prediction.seconds);
   double const scale = seconds > 0 ? plot / (seconds * 1.02) : 0;

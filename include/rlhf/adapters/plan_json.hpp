@@ -41,71 +41,98 @@ template <class T>
 class PlanWriter {
  public:
   [[nodiscard]] std::string write(BasicPlan<T> const& plan) {
-    out_ = text("{\"format\":", plan_format, ",\n\"fingerprint\":\"",
-                fingerprint_text(fingerprint(plan)), "\",\n\"route\":\"", to_string(plan.route),
-                "\",\n\"bucket_bytes\":", plan.bucket_bytes, ",\n\"slots\":", plan.slots,
-                ",\n\"world\":", plan.world, ",\n\"source_ranks\":", plan.source_ranks,
-                ",\n\"destination_ranks\":", plan.destination_ranks,
-                ",\n\"bytes_needed\":", plan.bytes_needed, ",\n\"bytes_local\":", plan.bytes_local,
-                ",\n\"bytes_moved\":", plan.bytes_moved,
-                ",\n\"bytes_on_links\":", plan.bytes_on_links);
+    std::string const print = fingerprint_text(fingerprint(plan));
+    out_ += '{';
+    member("format", plan_format);
+    member("fingerprint", std::string_view(print));
+    member("route", to_string(plan.route));
+    member("bucket_bytes", plan.bucket_bytes);
+    member("slots", plan.slots);
+    member("world", plan.world);
+    member("source_ranks", plan.source_ranks);
+    member("destination_ranks", plan.destination_ranks);
+    member("bytes_needed", plan.bytes_needed);
+    member("bytes_local", plan.bytes_local);
+    member("bytes_moved", plan.bytes_moved);
+    member("bytes_on_links", plan.bytes_on_links);
     items("rank_sets", plan.rank_sets, [&](auto const& set) { numbers(set); });
     items("parameters", plan.parameters, [&](auto const& name) { quoted(name); });
     items("unused", plan.unused, [&](auto const& name) { quoted(name); });
     items("kinds", plan.kinds, [&](Kind const& kind) {
-      out_ += text("{\"source_dtype\":\"", rlhf::to_string(kind.source_dtype),
-                   "\",\"destination_dtype\":\"", rlhf::to_string(kind.destination_dtype),
-                   "\",\"global\":");
+      out_ += '{';
+      member("source_dtype", rlhf::to_string(kind.source_dtype));
+      member("destination_dtype", rlhf::to_string(kind.destination_dtype));
+      key("global");
       extents(kind.global);
-      out_ += ",\"parameters\":";
+      key("parameters");
       numbers(kind.parameters);
       out_ += '}';
     });
     items("paths", plan.paths, [&](Path const& path) {
-      out_ += text("{\"method\":\"", path.method == Method::send ? "send" : "broadcast",
-                   "\",\"receivers\":");
-      numbers(path.receivers);
       std::vector<int> from;
       std::vector<int> to;
       for (Forward const& forward : path.forwards) {
         from.push_back(forward.from);
         to.push_back(forward.to);
       }
-      out_ += ",\"forward_from\":";
+      out_ += '{';
+      member("method", path.method == Method::send ? "send" : "broadcast");
+      key("receivers");
+      numbers(path.receivers);
+      key("forward_from");
       numbers(from);
-      out_ += ",\"forward_to\":";
+      key("forward_to");
       numbers(to);
-      out_ += ",\"destinations\":";
+      key("destinations");
       numbers(path.destinations);
       out_ += '}';
     });
     items("moves", plan.moves, [&](Move const& move) {
-      out_ += text("{\"kind\":", move.kind, ",\"start\":");
+      out_ += '{';
+      member("kind", move.kind);
       box(move.box);
-      out_ += text(",\"begin\":", move.begin, ",\"end\":", move.end, ",\"sources\":", move.sources,
-                   ",\"paths\":");
+      member("begin", move.begin);
+      member("end", move.end);
+      member("sources", move.sources);
+      key("paths");
       numbers(move.paths);
-      out_ += ",\"first\":";
+      key("first");
       numbers(move.first);
       out_ += '}';
     });
     items("copies", plan.copies, [&](Copy const& copy) {
-      out_ += text("{\"kind\":", copy.kind, ",\"start\":");
+      out_ += '{';
+      member("kind", copy.kind);
       box(copy.box);
-      out_ += text(",\"ranks\":", copy.ranks, "}");
+      member("ranks", copy.ranks);
+      out_ += '}';
     });
     out_ += "}\n";
     return std::move(out_);
   }
 
  private:
+  void key(char const* name) {
+    out_ += text(out_.back() == '{' ? "" : inside_ ? "," : ",\n", '"', name, "\":");
+  }
+  void member(char const* name, std::int64_t value) {
+    key(name);
+    out_ += text(value);
+  }
+  void member(char const* name, std::string_view words) {
+    key(name);
+    out_ += text('"', words, '"');
+  }
   template <class Item, class Write>
-  void items(char const* key, std::vector<Item> const& all, Write&& write) {
-    out_ += text(",\n\"", key, "\":[");
+  void items(char const* name, std::vector<Item> const& all, Write&& write) {
+    key(name);
+    out_ += '[';
+    inside_ = true;
     for (std::size_t i = 0; i < all.size(); ++i) {
       out_ += i == 0 ? "\n" : ",\n";
       write(all[i]);
     }
+    inside_ = false;
     out_ += ']';
   }
   void quoted(std::string const& name) {
@@ -122,8 +149,9 @@ class PlanWriter {
     out_ += ']';
   }
   void box(Box const& one) {
+    key("start");
     extents(one.start);
-    out_ += ",\"extent\":";
+    key("extent");
     extents(one.extent);
   }
   template <class Number>
@@ -147,6 +175,7 @@ class PlanWriter {
   }
 
   std::string out_;
+  bool inside_ = false;  // of a list's item, which stays on one line
 };
 
 /// Reads a plan and checks all that code which uses plans relies on.

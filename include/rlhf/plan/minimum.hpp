@@ -113,9 +113,9 @@ template <class T>
     by_name.add(Fingerprint().add(source.parameters[s].name).value(), static_cast<int>(s));
   }
   struct Pair {
-    std::int32_t from;
-    std::int32_t to;
-    MinimumBytes elements;
+    std::int32_t from = 0;
+    std::int32_t to = 0;
+    MinimumBytes elements{};
   };
   rlhf::detail::late_vector<Pair, T> pairs;
   rlhf::detail::HashIndex<T> by_pair;
