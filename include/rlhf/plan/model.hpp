@@ -166,10 +166,28 @@ class ModelPlacer {
     return parameter.behind_layers ? layout_.pipeline - 1 : 0;
   }
 
-  [[nodiscard]] std::int32_t pattern_of(ModelParameter const& parameter, Look const& look) {
-    // The inner ranks of a pipeline stage, tensor fastest, then expert: dense parameters are cut
-    // over the tensor axis and repeated over the rest; experts take the same ranks anew.
+  /// The module ranks that hold piece `piece` of the tensor cut and chunk `shard` of the sharded
+  /// axis. A stage's inner ranks are numbered tensor fastest, then expert; dense parameters are cut
+  /// over the tensor axis and repeated over the rest, experts take the same ranks anew.
+  [[nodiscard]] rlhf::detail::late_vector<int, T> ranks_of(Look const& look, int piece,
+                                                           int shard) const {
     int const inner = layout_.tensor * layout_.expert;
+    int const cut = look.expert < 0 ? layout_.tensor : expert_tensor_;
+    bool const is_cut = look.tensor_dimension >= 0;
+    rlhf::detail::late_vector<int, T> ranks;
+    for (int data = 0; data < layout_.data; ++data) {
+      int const first = ((look.stage * layout_.data + data) * layout_.sharded() + shard) * inner;
+      for (int at = 0; at < inner; ++at) {
+        bool const right_piece = !is_cut || at % cut == piece;
+        if (right_piece && (look.expert < 0 || at / expert_tensor_ == look.expert)) {
+          ranks.push_back(first + at);
+        }
+      }
+    }
+    return ranks;
+  }
+
+  [[nodiscard]] std::int32_t pattern_of(ModelParameter const& parameter, Look const& look) {
     int const cut = look.expert < 0 ? layout_.tensor : expert_tensor_;
     bool const is_cut = look.tensor_dimension >= 0;
     struct Held {
@@ -196,18 +214,7 @@ class ModelPlacer {
         if (part.empty()) {
           continue;
         }
-        rlhf::detail::late_vector<int, T> ranks;
-        for (int data = 0; data < layout_.data; ++data) {
-          for (int at = 0; at < inner; ++at) {
-            bool const mine = look.expert < 0 ? !is_cut || at % layout_.tensor == piece
-                                              : at / expert_tensor_ == look.expert &&
-                                                    (!is_cut || at % expert_tensor_ == piece);
-            if (mine) {
-              ranks.push_back(
-                  ((look.stage * layout_.data + data) * layout_.sharded() + shard) * inner + at);
-            }
-          }
-        }
+        rlhf::detail::late_vector<int, T> const ranks = ranks_of(look, piece, shard);
         std::size_t found = 0;
         while (found < held.size() && held[found].box != part) {
           ++found;
