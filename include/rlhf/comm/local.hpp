@@ -253,12 +253,12 @@ class BasicLocal {
 
   enum class Direction : std::uint8_t { send, recv };
   struct Transfer {
-    void* data;
-    std::int64_t count;
-    DType dtype;
-    int peer;
-    Direction direction;
-    Post post;
+    void* data = nullptr;
+    std::int64_t count = 0;
+    DType dtype{};
+    int peer = 0;
+    Direction direction{};
+    Post post{};
     bool done = false;
     std::vector<RegionOf> const* regions = nullptr;  // instead of data
   };

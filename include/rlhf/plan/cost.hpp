@@ -137,6 +137,62 @@ template <class T>
   return predict(plan, flows_of(plan), plan.bucket_bytes, topology);
 }
 
+namespace detail {
+
+/// A box of some parameters of a kind, in a domain.
+struct DomainBox {
+  int domain = 0;
+  Box box{};
+  std::int32_t begin = 0;
+  std::int32_t end = 0;
+};
+
+/// Leaves one of equal boxes.
+template <class T>
+void make_distinct(rlhf::detail::late_vector<DomainBox, T>& all) {
+  rlhf::detail::sort_by(all, [](auto const& a, auto const& b) {
+    return a.domain != b.domain ? a.domain < b.domain
+           : a.begin != b.begin ? a.begin < b.begin
+                                : before(a.box, b.box);
+  });
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (kept == 0 || all[kept - 1].domain != all[i].domain || all[kept - 1].begin != all[i].begin ||
+        all[kept - 1].box != all[i].box) {
+      all[kept++] = all[i];
+    }
+  }
+  all.resize(kept);
+}
+
+/// What of `needed[at]` neither an earlier needed box nor a held one of its domain has.
+template <class T>
+[[nodiscard]] rlhf::detail::late_vector<Box, T> first_needed(
+    rlhf::detail::late_vector<DomainBox, T> const& needed, std::size_t at,
+    rlhf::detail::late_vector<DomainBox, T> const& held) {
+  auto const& wanted = needed[at];
+  rlhf::detail::late_vector<Box, T> rest{wanted.box};
+  rlhf::detail::late_vector<Box, T> next;
+  auto const without = [&](auto const& other) {
+    if (other.domain == wanted.domain && other.begin < wanted.end && wanted.begin < other.end) {
+      next.clear();
+      for (Box const& box : rest) {
+        subtract(box, other.box, next);
+      }
+      rest.swap(next);
+    }
+  };
+  for (std::size_t j = 0; j < at && !rest.empty(); ++j) {
+    without(needed[j]);
+  }
+  for (std::size_t j = 0; j < held.size() && !rest.empty(); ++j) {
+    without(held[j]);
+  }
+  return rest;
+}
+
+}  // namespace detail
+
 /// The fewest bytes that must cross between domains: of every domain, the distinct bytes that its
 /// destination ranks need and none of its source ranks has. 0 for a flat topology.
 ///
@@ -149,22 +205,16 @@ template <class T>
   }
   // What comes from another domain, whatever the way: the union of the boxes that the plan moves to
   // destinations of a domain, less what sources of that domain hold. A plan may move such a box
-  // from afar although a source is near, so the sources are asked, not the plan's choice.
+  // from afar although a source is close, so the sources are asked, not the plan's choice.
   rlhf::detail::late_vector<std::vector<Move const*>, T> by_kind(plan.kinds.size());
   for (auto const& move : plan.moves) {
     by_kind[static_cast<std::size_t>(move.kind)].push_back(&move);
   }
   std::int64_t bytes = 0;
   for (std::size_t k = 0; k < by_kind.size(); ++k) {
-    struct Far {
-      int domain;
-      Box box;
-      std::int32_t begin;
-      std::int32_t end;
-    };
-    rlhf::detail::late_vector<Far, T> needed;
-    rlhf::detail::late_vector<Far, T> held;
-    for (Move const* const move : by_kind[k]) {
+    rlhf::detail::late_vector<detail::DomainBox, T> needed;
+    rlhf::detail::late_vector<detail::DomainBox, T> held;
+    for (auto const* const move : by_kind[k]) {
       for (int const source : plan.rank_sets[static_cast<std::size_t>(move->sources)]) {
         held.push_back({topology.domain_of(source), move->box, move->begin, move->end});
       }
@@ -174,44 +224,10 @@ template <class T>
         }
       }
     }
-    auto const distinct = [](rlhf::detail::late_vector<Far, T>& all) {
-      rlhf::detail::sort_by(all, [](Far const& a, Far const& b) {
-        return a.domain != b.domain ? a.domain < b.domain
-               : a.begin != b.begin ? a.begin < b.begin
-                                    : before(a.box, b.box);
-      });
-      std::size_t kept = 0;
-      for (std::size_t i = 0; i < all.size(); ++i) {
-        if (kept == 0 || all[kept - 1].domain != all[i].domain ||
-            all[kept - 1].begin != all[i].begin || all[kept - 1].box != all[i].box) {
-          all[kept++] = all[i];
-        }
-      }
-      all.resize(kept);
-    };
-    distinct(needed);
-    distinct(held);
-    rlhf::detail::late_vector<Box, T> rest;
-    rlhf::detail::late_vector<Box, T> next;
+    detail::make_distinct<T>(needed);
+    detail::make_distinct<T>(held);
     for (std::size_t i = 0; i < needed.size(); ++i) {
-      rest.assign(1, needed[i].box);
-      auto const without = [&](Far const& other) {
-        if (other.domain == needed[i].domain && other.begin < needed[i].end &&
-            needed[i].begin < other.end) {
-          next.clear();
-          for (Box const& box : rest) {
-            subtract(box, other.box, next);
-          }
-          rest.swap(next);
-        }
-      };
-      for (std::size_t j = 0; j < i && !rest.empty(); ++j) {
-        without(needed[j]);
-      }
-      for (std::size_t j = 0; j < held.size() && !rest.empty(); ++j) {
-        without(held[j]);
-      }
-      for (Box const& box : rest) {
+      for (auto const& box : detail::first_needed<T>(needed, i, held)) {
         bytes += wire_bytes(plan.kinds[k], box) * (needed[i].end - needed[i].begin);
       }
     }

@@ -86,10 +86,10 @@ class ModelPlacer {
         layout_(side.layout),
         stage_of_layer_(side.stage_of_layer),
         builder_(side.layout, ranks_of(side)),
+        expert_tensor_(side.expert_tensor == 0 ? side.layout.tensor : side.expert_tensor),
         looks_(looked_) {
     std::int64_t const dense = layout_.tensor;
     std::int64_t const inner = dense * layout_.expert;
-    expert_tensor_ = side.expert_tensor == 0 ? layout_.tensor : side.expert_tensor;
     if (expert_tensor_ < 1 || inner % expert_tensor_ != 0) {
       fail(Errc::incompatible_policy,
            text("expert tensor size ", expert_tensor_, " does not divide the ", inner,

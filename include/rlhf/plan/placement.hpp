@@ -131,8 +131,11 @@ class PlacementBuilder {
     placement_.world_ranks = std::move(world_ranks);
   }
 
+  PlacementBuilder(PlacementBuilder&&) = delete;  // parts of it refer to others
   PlacementBuilder(PlacementBuilder const&) = delete;
+  PlacementBuilder& operator=(PlacementBuilder&&) = delete;
   PlacementBuilder& operator=(PlacementBuilder const&) = delete;
+  ~PlacementBuilder() = default;
 
   /// The set of these module ranks, which ascend.
   [[nodiscard]] std::int32_t ranks(rlhf::detail::late_vector<int, T> ascending) {
@@ -193,8 +196,8 @@ template <class T = void>
   }
   PlacementBuilder<T> builder(description.layout, std::move(world_ranks));
   struct Held {
-    Box box;
-    int rank;
+    Box box{};
+    int rank = 0;
   };
   rlhf::detail::late_vector<std::vector<Held>, T> held_of;
   rlhf::detail::late_vector<int, T> first_rank;

@@ -124,15 +124,15 @@ class Executor {
     std::int64_t table = -1;  // the parameters' regions as they lie
   };
   struct Transfer {
-    Place place;
-    std::int64_t bytes;
-    int peer;  // world rank; for broadcasts the flow
+    Place place{};
+    std::int64_t bytes = 0;
+    int peer = 0;  // world rank; for broadcasts the flow
     bool passes_on = false;
     std::byte* data = nullptr;
   };
   struct Packing {
-    std::size_t table;
-    Place place;
+    std::size_t table = 0;
+    Place place{};
     std::byte* data = nullptr;
   };
   /// Either broadcasts, one after the other, or sends and receives, all at once.

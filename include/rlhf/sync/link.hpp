@@ -105,8 +105,11 @@ class Link {
     make();
   }
   /// Not copied or moved: what runs a plan refers to it.
+  Link(Link&&) = delete;
   Link(Link const&) = delete;
+  Link& operator=(Link&&) = delete;
   Link& operator=(Link const&) = delete;
+  ~Link() = default;
 
   /// Moves the source's weights, which are of version `version`, into the destination.
   void sync(Version version, Stream stream = {}) {

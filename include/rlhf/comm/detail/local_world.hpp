@@ -205,8 +205,8 @@ struct LocalWorldState {
 
   /// A new group with one reference a member.
   [[nodiscard]] LocalGroup<Late>* make_group(std::vector<rlhf::detail::late<int, Late>> members) {
-    auto* const group =
-        new LocalGroup<Late>(this, std::move(members));  // NOLINT: counted by references
+    // Counted by its references.
+    auto* const group = new LocalGroup<Late>(this, std::move(members));  // NOLINT
     group->references = group->size();
     Hold const hold(monitor);
     ++references;
