@@ -43,7 +43,11 @@ predicted time, a proof that every element arrives once.
   --route NAME             point_to_point, broadcast, two_stage, hierarchical or automatic
   --bucket SIZE            bytes that move together: 64MiB
   --slots N                buckets that a rank stages at most (4)
-  --subset PATTERN         only parameters that begin so, or that match with * for any text;
+  --destination-model FILE parameter list of the destination where its names differ
+  --names FILE             rules from the source's names to the destination's:
+                           [["layers.{l}.w1", "blocks.{l}.gate"], ...]; {word} is a piece of a
+                           name without dots
+  --subset PATTERN         only parameters of the destination that begin so, or that match with * for any text;
                            may be repeated
   --rank N                 that world rank's own schedule, too
   --format NAME            text, json, svg or html
@@ -201,11 +205,22 @@ Value one_of(std::string_view option, std::string_view value,
 }  // namespace
 
 Options parse_options(int argc, char** argv) {
-  // A name map, once there is one, is an option here and an argument of `study` (study.hpp).
-  constexpr std::string_view names[] = {
-      "--model",    "--source", "--destination", "--source-ranks", "--destination-ranks",
-      "--topology", "--route",  "--bucket",      "--slots",        "--subset",
-      "--rank",     "--format", "--plan-out",    "--plan-in"};
+  constexpr std::string_view names[] = {"--model",
+                                        "--source",
+                                        "--destination",
+                                        "--source-ranks",
+                                        "--destination-ranks",
+                                        "--topology",
+                                        "--route",
+                                        "--bucket",
+                                        "--slots",
+                                        "--subset",
+                                        "--rank",
+                                        "--format",
+                                        "--plan-out",
+                                        "--plan-in",
+                                        "--names",
+                                        "--destination-model"};
   enum : int { colocated = 256, with_value };
   std::vector<option> table = {{"help", no_argument, nullptr, 'h'},
                                {"colocated", no_argument, nullptr, colocated}};
@@ -277,6 +292,10 @@ Options parse_options(int argc, char** argv) {
                                        {"json", Format::json},
                                        {"svg", Format::svg},
                                        {"html", Format::html}});
+    } else if (name == "--names") {
+      options.names = value;
+    } else if (name == "--destination-model") {
+      options.destination_model = value;
     } else if (name == "--plan-out") {
       options.plan_out = value;
     } else {
@@ -297,6 +316,10 @@ Options parse_options(int argc, char** argv) {
   }
   if (!options.subset.empty() && none) {
     refuse("--subset chooses from a model; --model is missing");
+  }
+  if (none && (!options.names.empty() || !options.destination_model.empty())) {
+    refuse("{} belongs to a model; --model is missing",
+           options.names.empty() ? "--destination-model" : "--names");
   }
   if (none && (is_colocated || !source_ranks.empty() || !destination_ranks.empty())) {
     refuse("ranks belong to layouts; --source and --destination are missing");

@@ -15,6 +15,8 @@ enum class Format { text, json, svg, html };
 
 struct Options {
   std::string model;
+  std::string destination_model;  ///< Empty: the same.
+  std::string names;              ///< A file of rules from the source's names to the destination's.
   std::optional<rlhf::plan::Side> source;  ///< World ranks filled in.
   std::optional<rlhf::plan::Side> destination;
   std::string topology;             ///< A file; empty: all ranks in one domain.

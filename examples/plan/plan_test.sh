@@ -68,6 +68,13 @@ json_case "${small[@]}" --plan-in "$work/plan.json"
 [ $? -eq 1 ] || fault "a plan for other layouts was not found out"
 grep -q '^  proof  *[^e]' "$work/text" || fault "a plan for other layouts: $(grep proof "$work/text")"
 
+# Names that differ between the two sides.
+sed 's/model\.layers/blocks/; s/gate_proj/w1/' "$models/qwen2.5-0.5b.json" >"$work/renamed.json"
+printf '[["model.layers.{l}.mlp.gate_proj.{w}", "blocks.{l}.mlp.w1.{w}"],
+  ["model.layers.{l}.{a}.{b}.{c}", "blocks.{l}.{a}.{b}.{c}"], ["model.layers.{l}.{a}.{b}", "blocks.{l}.{a}.{b}"]]' \
+  >"$work/names.json"
+json_case "${small[@]}" --destination-model "$work/renamed.json" --names "$work/names.json"
+
 # Pictures: for few ranks and for many; no number may be missing, nothing may grow with the ranks.
 picture() {
   checks=$((checks + 1))
@@ -151,6 +158,14 @@ file_case 'ranks_per_domain needs a whole number' '{"ranks_per_domain": 0}' "${a
 file_case 'domains needs a list with the domain of each of the 6 ranks' '{"domains": [0, 0, 1]}' "${as_topology[@]}"
 file_case 'slow_gb_per_second needs a number' '{"slow_gb_per_second": -1}' "${as_topology[@]}"
 file_case 'give one of them' '{"ranks_per_domain": 2, "domains": [0,0,0,1,1,1]}' "${as_topology[@]}"
+as_names=("${small[@]}" --names)
+wrong 'name file /nowhere/n.json cannot be read' "${as_names[@]}" /nowhere/n.json
+file_case 'expected a list of [old, new]' '{}' "${as_names[@]}"
+file_case 'rule 1: expected [old, new]' '[["a", "b"], ["c"]]' "${as_names[@]}"
+file_case '{m} does not stand in the old name' '[["a.{l}", "b.{m}"]]' "${as_names[@]}"
+file_case 'Without a source: model.norm.weight; source parameters that nobody takes: final.weight' \
+  '[["model.norm.weight", "final.weight"]]' "${as_names[@]}"
+file_case 'calls both' '[["model.layers.0.input_layernorm.weight", "model.norm.weight"]]' "${as_names[@]}"
 wrong 'plan file /nowhere/p.json cannot be read' --plan-in /nowhere/p.json
 file_case 'format: is missing' '{}' --plan-in
 file_case 'is not JSON: it ends in the middle' "$(head -c 3000 "$work/plan.json")" --plan-in

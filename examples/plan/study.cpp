@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "files.hpp"
+#include "names_file.hpp"
 #include "topology_file.hpp"
 #include <sys/resource.h>
 
@@ -32,12 +33,19 @@ bool matches(std::string_view name, std::string_view pattern) {
                                                      : plan::matches_glob(name, pattern);
 }
 
-plan::ModelList read_model(Options const& options) {
-  plan::ModelList model = plan::read_model_file(options.model);
+plan::ModelList read_model(std::string const& path) {
+  plan::ModelList model = plan::read_model_file(path);
   if (model.parameters.empty()) {
     rlhf::fail(rlhf::Errc::invalid_argument,
-               fmt::format("model file {} lists no parameters", options.model));
+               fmt::format("model file {} lists no parameters", path));
   }
+  return model;
+}
+
+/// The destination's parameters that take part.
+plan::ModelList read_destination(Options const& options) {
+  plan::ModelList model =
+      read_model(options.destination_model.empty() ? options.model : options.destination_model);
   if (!options.subset.empty()) {
     for (auto const& pattern : options.subset) {
       if (std::none_of(model.parameters.begin(), model.parameters.end(),
@@ -96,9 +104,11 @@ Study study(Options const& options) {
   plan::Placement destination;
   bool const has_model = !options.model.empty();
   plan::ModelList model;
+  plan::ModelList wanted;
   int world = 0;
   if (has_model) {
-    model = read_model(options);
+    model = read_model(options.model);
+    wanted = read_destination(options);
     out.title = model.name;
     out.source = layout_text(*options.source);
     out.destination = layout_text(*options.destination);
@@ -118,7 +128,10 @@ Study study(Options const& options) {
   }
   if (has_model) {
     source = plan::place(model, *options.source);
-    destination = plan::place(model, *options.destination);
+    if (!options.names.empty()) {
+      plan::rename(source, read_names(options.names));
+    }
+    destination = plan::place(wanted, *options.destination);
     if (options.plan_in.empty()) {
       out.plan = plan::build(source, destination, options.plan, out.topology);
     }

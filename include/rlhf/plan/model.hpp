@@ -121,16 +121,26 @@ class ModelPlacer {
   }
 
   [[nodiscard]] BasicPlacement<T> place() {
-    for (auto const& parameter : model_.parameters) {
+    find_ties();
+    for (std::size_t p = 0; p < model_.parameters.size(); ++p) {
+      auto const& parameter = model_.parameters[p];
+      if (is_tied_[p] != 0) {
+        continue;
+      }
       Look const look{
-          parameter.shape, parameter.tensor_dimension, parameter.heads, stage_of(parameter),
-          parameter.expert < 0 ? -1 : parameter.expert / (model_.experts / expert_ranks_)};
+          parameter.shape,
+          parameter.tensor_dimension,
+          parameter.heads,
+          stage_of(parameter),
+          parameter.expert < 0 ? -1 : parameter.expert / (model_.experts / expert_ranks_),
+          tied_stage_[p]};
       std::int32_t const known = looks_.add(look, [](Fingerprint& print, Look const& one) {
         add(print, one.shape);
         print.add(static_cast<std::uint64_t>(one.tensor_dimension))
             .add(static_cast<std::uint64_t>(one.heads))
             .add(static_cast<std::uint64_t>(one.stage))
-            .add(static_cast<std::uint64_t>(one.expert));
+            .add(static_cast<std::uint64_t>(one.expert))
+            .add(static_cast<std::uint64_t>(one.tied_stage));
       });
       if (static_cast<std::size_t>(known) == patterns_.size()) {
         patterns_.push_back(pattern_of(parameter, look));
@@ -148,7 +158,8 @@ class ModelPlacer {
     int tensor_dimension = -1;
     int heads = 0;
     int stage = 0;
-    int expert = -1;  // expert rank
+    int expert = -1;      // expert rank
+    int tied_stage = -1;  // another stage that holds it under a further name
     bool operator==(Look const&) const = default;
   };
 
@@ -159,6 +170,28 @@ class ModelPlacer {
     }
     return ranks;
   }
+  /// A parameter that is the same memory as another is no parameter of its own: where it lies in
+  /// another pipeline stage, that stage holds the other one, too.
+  void find_ties() {
+    is_tied_.assign(model_.parameters.size(), 0);
+    tied_stage_.assign(model_.parameters.size(), -1);
+    for (std::size_t p = 0; p < model_.parameters.size(); ++p) {
+      auto const& parameter = model_.parameters[p];
+      for (std::size_t t = 0; !parameter.tied_to.empty() && t < model_.parameters.size(); ++t) {
+        auto const& other = model_.parameters[t];
+        if (other.name != parameter.tied_to || t == p) {
+          continue;
+        }
+        if (other.shape != parameter.shape || other.dtype != parameter.dtype) {
+          fail(Errc::invalid_argument, text("parameter ", parameter.name, " is tied to ",
+                                            other.name, ", which has another shape or type"));
+        }
+        is_tied_[p] = 1;
+        tied_stage_[t] = stage_of(parameter) == stage_of(other) ? -1 : stage_of(parameter);
+      }
+    }
+  }
+
   [[nodiscard]] int stage_of(ModelParameter const& parameter) const {
     if (parameter.layer >= 0) {
       return stage_of_layer_[static_cast<std::size_t>(parameter.layer)];
@@ -175,12 +208,14 @@ class ModelPlacer {
     int const cut = look.expert < 0 ? layout_.tensor : expert_tensor_;
     bool const is_cut = look.tensor_dimension >= 0;
     rlhf::detail::late_vector<int, T> ranks;
-    for (int data = 0; data < layout_.data; ++data) {
-      int const first = ((look.stage * layout_.data + data) * layout_.sharded() + shard) * inner;
-      for (int at = 0; at < inner; ++at) {
-        bool const right_piece = !is_cut || at % cut == piece;
-        if (right_piece && (look.expert < 0 || at / expert_tensor_ == look.expert)) {
-          ranks.push_back(first + at);
+    for (int const stage : {look.stage, look.tied_stage}) {
+      for (int data = 0; stage >= 0 && data < layout_.data; ++data) {
+        int const first = ((stage * layout_.data + data) * layout_.sharded() + shard) * inner;
+        for (int at = 0; at < inner; ++at) {
+          bool const right_piece = !is_cut || at % cut == piece;
+          if (right_piece && (look.expert < 0 || at / expert_tensor_ == look.expert)) {
+            ranks.push_back(first + at);
+          }
         }
       }
     }
@@ -242,13 +277,16 @@ class ModelPlacer {
   rlhf::detail::late_vector<Look, T> looked_;
   Distinct<Look> looks_;
   rlhf::detail::late_vector<std::int32_t, T> patterns_;  // of every look
+  rlhf::detail::late_vector<std::uint8_t, T> is_tied_;   // of every parameter
+  rlhf::detail::late_vector<int, T> tied_stage_;         // of every parameter
 };
 
 }  // namespace detail
 
 /// Where a layout puts a model's parameters: layers to pipeline stages, experts to expert ranks in
 /// even runs, cuts over the tensor axis (in ceil(extent / ranks) rows where it does not divide),
-/// rows over the sharded axis.
+/// rows over the sharded axis. A parameter that is tied to another of the list is that one, in one
+/// more stage if it lies in another.
 ///
 /// Errors: incompatible_policy or invalid_argument naming the parameter or number where model and
 /// layout do not fit. Cost: a hash a parameter; the ranks once for each way of lying.
