@@ -252,11 +252,12 @@ class PlanReader {
   }
   [[nodiscard]] std::int64_t whole(Json const& value, char const* key, std::int64_t least,
                                    std::int64_t most) const {
-    bool const right = value.is_number_integer() &&
-                       (!value.is_number_unsigned() ||
-                        value.get<std::uint64_t>() <=
-                            static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) &&
-                       value.get<std::int64_t>() >= least && value.get<std::int64_t>() <= most;
+    bool const right =
+        value.is_number_integer() &&
+        (!value.is_number_unsigned() ||
+         value.get<std::uint64_t>() <=
+             static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)())) &&
+        value.get<std::int64_t>() >= least && value.get<std::int64_t>() <= most;
     if (!right) {
       refuse(key, text("expected a whole number from ", least, " to ", most, ", found ",
                        value.is_number() ? value.dump() : std::string(value.type_name())));
@@ -578,7 +579,7 @@ class PlanReader {
       add(on_links, move.kind, move.box, move.parameters(), reached);
     }
     auto const same = [&](char const* key, std::int64_t sum) {
-      std::int64_t const found = number(file, key, 0, std::numeric_limits<std::int64_t>::max());
+      std::int64_t const found = number(file, key, 0, (std::numeric_limits<std::int64_t>::max)());
       require(found == sum, key,
               text("expected ", sum, ", as moves and copies add up to, found ", found));
       return found;
