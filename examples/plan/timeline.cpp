@@ -1,6 +1,7 @@
 #include "timeline.hpp"
 
 #include <rlhf/plan/flows.hpp>
+#include <rlhf/plan/turns.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -15,26 +16,24 @@ constexpr std::size_t most_rows = 16;
 
 /// One bucket of a flow, before its pieces are known: sizes are all that time depends on.
 struct Step {
-  std::int64_t round;
-  int distance;
+  std::int32_t turn;
   std::size_t flow;
   std::int64_t bytes;
 };
 
 std::vector<Step> steps_of(plan::Plan const& made, std::vector<plan::Flow> const& flows) {
+  auto const turns = plan::turns_of(made, flows);
   std::vector<Step> steps;
   for (std::size_t f = 0; f < flows.size(); ++f) {
-    auto const& path = made.paths[static_cast<std::size_t>(flows[f].path)];
-    int const distance = (path.receivers.front() - flows[f].source + made.world) % made.world;
     std::int64_t left = flows[f].bytes;
     for (std::int64_t round = 0; left > 0; ++round) {
       std::int64_t const bytes = std::min(left, made.bucket_bytes);
-      steps.push_back({round, distance, f, bytes});
+      steps.push_back({turns.of(f, round), f, bytes});
       left -= bytes;
     }
   }
   std::sort(steps.begin(), steps.end(), [](Step const& a, Step const& b) {
-    return std::tie(a.round, a.distance, a.flow) < std::tie(b.round, b.distance, b.flow);
+    return std::tie(a.turn, a.flow) < std::tie(b.turn, b.flow);
   });
   return steps;
 }

@@ -150,6 +150,38 @@ std::string torn_schedule(Plan const& made, int world) {
   return {};
 }
 
+/// In a turn every rank sends to one path at most and receives from one.
+std::string crowded_turn(Plan const& made) {
+  std::vector<plan::Flow> const flows = plan::flows_of(made);
+  plan::BasicTurns<> const turns = plan::turns_of(made, flows);
+  std::set<std::pair<std::int32_t, int>> sends;
+  std::set<std::pair<std::int32_t, int>> receives;
+  for (std::size_t f = 0; f < flows.size(); ++f) {
+    plan::Path const& path = made.paths.at(static_cast<std::size_t>(flows[f].path));
+    std::int32_t before = -1;
+    for (std::int64_t b = 0; b < plan::full_buckets(flows[f].bytes, made.bucket_bytes); ++b) {
+      std::int32_t const turn = turns.of(f, b);
+      bool right = turn > before && sends.insert({turn, flows[f].source}).second;
+      for (int const rank : path.receivers) {
+        right = right && receives.insert({turn, rank}).second;
+      }
+      std::set<int> passing;
+      for (plan::Forward const& forward : path.forwards) {
+        passing.insert(forward.from);
+        right = right && receives.insert({turn, forward.to}).second;
+      }
+      for (int const rank : passing) {
+        right = right && sends.insert({turn, rank}).second;
+      }
+      if (!right) {
+        return "turn " + std::to_string(turn) + " of rank " + std::to_string(flows[f].source);
+      }
+      before = turn;
+    }
+  }
+  return {};
+}
+
 std::string route_of(Route route) {
   return route == Route::point_to_point ? "point to point"
          : route == Route::broadcast    ? "broadcast"
@@ -190,7 +222,10 @@ TEST_CASE(
       Whole const all = whole::spread(made);
       ++plans;
       with_local += all.local_copies.empty() ? 0 : 1;
-      with_many_rounds += !all.buckets.empty() && all.buckets.back().round > 3 ? 1 : 0;
+      with_many_rounds += std::any_of(all.buckets.begin(), all.buckets.end(),
+                                      [](plan::Bucket const& bucket) { return bucket.round > 3; })
+                              ? 1
+                              : 0;
       for (whole::WholeFlow const& flow : all.flows) {
         with_forwards += flow.forwards.empty() ? 0 : 1;
         with_broadcast += flow.method == plan::Method::broadcast ? 1 : 0;
@@ -205,6 +240,7 @@ TEST_CASE(
       CHECK(broken_promise(all, options) == "");
       if (seed % 10 == 0) {
         CHECK(torn_schedule(made, pair.world) == "");
+        CHECK(crowded_turn(made) == "");
       }
       plan::Prediction const cost = plan::predict(made, hosts);
       std::int64_t const least = plan::slow_link_minimum(made, hosts);

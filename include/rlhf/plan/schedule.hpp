@@ -7,6 +7,7 @@
 #include <rlhf/plan/bucket_fill.hpp>
 #include <rlhf/plan/flows.hpp>
 #include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/turns.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -45,10 +46,9 @@ struct LocalCopy {
 /// buckets in the order in which the rank deals with them, the rank's own copies.
 ///
 /// The order is a single one over all ranks and buckets, and a rank's schedule is the rank's share
-/// of it, so ranks that follow theirs cannot wait for each other in a circle. It goes round by
-/// round; inside of a round, by the distance from source to first receiver, so that at any time
-/// different sources send to different receivers. All ranks cut a flow alike without a word: they
-/// see the same pieces.
+/// of it, so ranks that follow theirs cannot wait for each other in a circle. It goes turn by turn
+/// (plan/turns.hpp): in one turn different sources send to different receivers. All ranks cut a
+/// flow alike without a word: they see the same pieces.
 template <class T = void>
 struct BasicSchedule {
   rlhf::detail::late_vector<Flow, T> flows;
@@ -210,18 +210,23 @@ class Scheduler {
 
   /// Puts the buckets into the order of all ranks.
   void sort_buckets() {
-    rlhf::detail::late_vector<std::int32_t, T> distance;
+    auto const all = flows_of(plan_);
+    auto const turns = turns_of(plan_, all);
+    rlhf::detail::late_vector<std::size_t, T> place;  // of my flows among all
     for (auto const& flow : out_.flows) {
-      auto const& path = plan_.paths[static_cast<std::size_t>(flow.path)];
-      int const to = path.receivers.empty() ? flow.source : path.receivers.front();
-      distance.push_back((to - flow.source + plan_.world) % plan_.world);
+      place.push_back(rlhf::detail::first_not(all, [&](Flow const& one) {
+        return one.source != flow.source ? one.source < flow.source : one.path < flow.path;
+      }));
     }
-    rlhf::detail::sort_by(out_.buckets, [&](Bucket const& a, Bucket const& b) {
-      std::int32_t const first = distance[static_cast<std::size_t>(a.flow)];
-      std::int32_t const second = distance[static_cast<std::size_t>(b.flow)];
-      return a.round != b.round ? a.round < b.round
-             : first != second  ? first < second
-                                : a.flow < b.flow;
+    auto const turn_of = [&](auto const& bucket) {
+      return turns.of(place[static_cast<std::size_t>(bucket.flow)], bucket.round);
+    };
+    rlhf::detail::sort_by(out_.buckets, [&](auto const& a, auto const& b) {
+      std::int32_t const first = turn_of(a);
+      std::int32_t const second = turn_of(b);
+      return first != second    ? first < second
+             : a.flow != b.flow ? a.flow < b.flow
+                                : a.round < b.round;
     });
   }
 
