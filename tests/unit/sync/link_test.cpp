@@ -329,6 +329,36 @@ TEST_CASE("a packer of the user's that fails: everybody ends, nobody is on a ver
   CHECK(end.seconds < ranks::soon_seconds);
 }
 
+TEST_CASE("a failed sync is tried again: new world, new links, the same models") {
+  Case const pair = small_case();
+  std::vector<Model<sync::None>> sources;
+  std::vector<Model<sync::TwoStage<256_B>>> destinations;
+  for (int rank = 0; rank < pair.world; ++rank) {
+    sources.emplace_back(pair, Side::source, rank);
+    destinations.emplace_back(pair, Side::destination, rank);
+    sources.back().fill(2);
+  }
+  auto const attempt = [&](bool one_dies) {
+    return ranks::run_world(pair.world, [&](Local& world) {
+      auto const me = static_cast<std::size_t>(world.rank());
+      sync::Link link(world, sources[me], destinations[me]);
+      CHECK_FALSE(link.version().has_value());
+      if (one_dies && world.rank() == 0) {
+        throw std::runtime_error("out of memory");
+      }
+      link.sync(Version{2});
+      link.verify();
+      CHECK(link.version() == Version{2});
+    });
+  };
+  CHECK(attempt(true).world.failed);
+  ranks::WorldEnd const second = attempt(false);
+  CHECK_MESSAGE(!second.world.failed, second.world.text);
+  for (auto& destination : destinations) {
+    CHECK(destination.wrong(2) == 0);
+  }
+}
+
 TEST_CASE("a rank that never comes to a sync is named after the timeout") {
   Case const pair = small_case();
   std::atomic<int> waiting{5};
