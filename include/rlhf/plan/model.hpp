@@ -208,7 +208,8 @@ class ModelPlacer {
     int const cut = look.expert < 0 ? layout_.tensor : expert_tensor_;
     bool const is_cut = look.tensor_dimension >= 0;
     rlhf::detail::late_vector<int, T> ranks;
-    for (int const stage : {look.stage, look.tied_stage}) {
+    int const stages[] = {look.stage, look.tied_stage};  // nvcc reads no such list in a loop
+    for (int const stage : stages) {
       for (int data = 0; stage >= 0 && data < layout_.data; ++data) {
         int const first = ((stage * layout_.data + data) * layout_.sharded() + shard) * inner;
         for (int at = 0; at < inner; ++at) {
