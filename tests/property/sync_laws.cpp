@@ -34,6 +34,7 @@ struct Findings {
   std::atomic<int> uncommitted{0};
   std::atomic<int> over_budget{0};
   std::atomic<int> over_planned{0};
+  std::atomic<int> hierarchical{0};
 };
 
 /// Three syncs of changing weights between the models of a case; the memory moves before the last.
@@ -47,7 +48,15 @@ void check_case(Case const& pair, std::uint64_t seed, Findings& totals) {
     Spy world(std::move(local), ledger);
     Model<sync::None> source(pair, Side::source, rank, seed % 2 == 0);
     Model<Policy> destination(pair, Side::destination, rank, seed % 3 == 0);
-    sync::Link link(world, source, destination);
+    sync::LinkOptions options;
+    if (Policy::route == rlhf::plan::Route::automatic && seed % 2 == 0) {
+      options.topology =
+          rlhf::plan::Topology::of_hosts(pair.world, 2 + static_cast<int>(seed / 2 % 3));
+      options.topology.slow_bytes_per_second = 1e6;
+      options.topology.call_seconds = 0;
+    }
+    sync::Link link(world, source, destination, options);
+    found.hierarchical += link.plan().route == rlhf::plan::Route::hierarchical ? 1 : 0;
     found.uncommitted += link.version().has_value() ? 1 : 0;
     for (int version = 1; version <= 3; ++version) {
       if (version == 3) {
@@ -83,11 +92,12 @@ void check_case(Case const& pair, std::uint64_t seed, Findings& totals) {
   CHECK(found.over_budget == 0);
   CHECK(found.over_planned == 0);
   totals.syncs += found.syncs;
+  totals.hierarchical += found.hierarchical;
   totals.bytes_in += found.bytes_in;
 }
 
 template <class... Policies>
-void check_policies(bool two_stage, std::uint64_t count) {
+int check_policies(bool two_stage, std::uint64_t count) {
   Findings totals;
   for (std::uint64_t seed = 0; seed < cases::to_try(count); ++seed) {
     Case const pair = cases::random_case(seed, 6, two_stage);
@@ -95,6 +105,7 @@ void check_policies(bool two_stage, std::uint64_t count) {
     (check_case<Policies>(pair, seed, totals), ...);
   }
   CHECK(totals.bytes_in > 0);
+  return totals.hierarchical;
 }
 
 }  // namespace
@@ -108,7 +119,7 @@ TEST_CASE("broadcast: every element arrives, bit for bit, whatever the pair") {
 }
 
 TEST_CASE("reshard: every element arrives, bit for bit, whatever the pair") {
-  check_policies<sync::Reshard<256_B>, sync::Reshard<4_KiB>>(false, 70);
+  CHECK(check_policies<sync::Reshard<256_B>, sync::Reshard<4_KiB>>(false, 70) > 20);
 }
 
 TEST_CASE("experts' policies: every element arrives, bit for bit, whatever the pair") {
