@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -68,25 +67,11 @@ grpo::Outcome run(grpo::Options const& options, std::vector<grpo::PromptSet> con
                                                                      train, serve);
 }
 
-/// A run that does not resume must not find another run's checkpoints, or a later --resume would go
-/// on with those: they are put aside.
-void put_old_checkpoints_aside(std::string const& out) {
-  std::filesystem::path const checkpoints = std::filesystem::path(out) / "checkpoints";
-  if (std::filesystem::exists(checkpoints)) {
-    std::filesystem::path const aside = std::filesystem::path(out) / "checkpoints.previous";
-    std::filesystem::remove_all(aside);
-    std::filesystem::rename(checkpoints, aside);
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   grpo::Options const options = grpo::parse_options(argc, argv);
   try {
-    if (!options.resume) {
-      put_old_checkpoints_aside(options.out);
-    }
     grpo::Outcome const outcome = run(options, grpo::read_all_prompts(options.data));
     fmt::print("held-out accuracy {:.1f} % after warm-up, {:.1f} % after {} episodes; see {}/\n",
                100 * outcome.before, 100 * outcome.after, options.episodes, options.out);

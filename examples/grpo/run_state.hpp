@@ -9,6 +9,7 @@
 #include <rlhf/parallel/layout.hpp>
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -71,11 +72,25 @@ class RunCheckpoint {
  public:
   RunCheckpoint(Comm& world, std::string const& directory, Actor& actor, Reference& reference,
                 Generator& generator)
-      : store_(directory, 2),
+      : directory_(directory),
+        store_(directory, 2),
         world_(&world),
         actor_(&actor),
         reference_(&reference),
         generator_(&generator) {}
+
+  /// Puts another run's checkpoints aside, so that a later --resume does not go on with those.
+  /// Called when the first checkpoint of this run is about to be written, not before: a run that
+  /// ends early leaves what was there. Collective.
+  void put_others_aside() {
+    if (world_->rank() == 0 && store_.latest().has_value()) {
+      std::filesystem::path const aside = directory_ + ".previous";
+      std::filesystem::remove_all(aside);
+      std::filesystem::rename(directory_, aside);
+      std::filesystem::create_directories(directory_);
+    }
+    world_->barrier();
+  }
 
   /// Writes a checkpoint after `state.episodes` episodes; it is there as a whole or not at all.
   void save(RunState const& state, Report const& report) {
@@ -163,6 +178,7 @@ class RunCheckpoint {
     return rlhf::view(model.weights(), rlhf::Shape{model.table().elements()});
   }
 
+  std::string directory_;
   rlhf::checkpoint::Store store_;
   Comm* world_;
   Actor* actor_;

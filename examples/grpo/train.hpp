@@ -68,6 +68,10 @@ class Trainer {
     if (saved) {
       report_.say(rlhf::text("resuming after episode ", saved->episodes));
     } else {
+      if (options_->resume) {
+        report_.say(rlhf::text("nothing to resume in ", options_->out,
+                               "/checkpoints; starting from the beginning"));
+      }
       warm_up();
       freeze.sync(rlhf::Version{0});
       freeze.verify();
@@ -102,6 +106,9 @@ class Trainer {
       rlhf::hook::after_episode(generator_);
       metrics.seconds = static_cast<double>(rlhf::steady_nanoseconds() - begin) * 1e-9;
       report_.add(metrics);
+      if (!saved && actor_.episode().value == 1) {
+        checkpoint.put_others_aside();
+      }
       checkpoint.save(state(), report_);
       report_.write();
     }
