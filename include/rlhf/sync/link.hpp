@@ -113,6 +113,7 @@ class Link {
 
   /// Moves the source's weights, which are of version `version`, into the destination.
   void sync(Version version, Stream stream = {}) {
+    expect_plan();
     std::int64_t const begin = steady_nanoseconds();
     version_.reset();
     executor_->run(stream);
@@ -133,6 +134,7 @@ class Link {
   /// Checks that the destination holds what the source holds: by fingerprints, or all bytes.
   /// Collective. See sync/verify.hpp.
   void verify(Verification how = Verification::fingerprint, Stream stream = {}) {
+    expect_plan();
     if (how == Verification::fingerprint) {
       sync::verify(*world_, plan_, executor_->schedule(), source_side_, destination_side_, packer_,
                    stream);
@@ -151,6 +153,7 @@ class Link {
       if (destination_->mesh().rank_of(world_->rank()) >= 0) {
         destination_side_.rebind(taken(local_parameters(*destination_, world_->rank())));
       }
+      expect_plan();
       executor_->bind(source_side_, destination_side_);
     }
   }
@@ -169,9 +172,16 @@ class Link {
   [[nodiscard]] plan::BasicPlan<Late> const& plan() const noexcept { return plan_; }
   [[nodiscard]] SyncReport report() const noexcept { return report_; }
   /// Bytes of staging memory that this rank owns.
-  [[nodiscard]] std::int64_t staging_bytes() const noexcept { return executor_->staging_bytes(); }
+  [[nodiscard]] std::int64_t staging_bytes() const noexcept {
+    return executor_ ? executor_->staging_bytes() : 0;
+  }
 
  private:
+  /// A `replan` that failed late, without memory for staging, leaves no plan to run.
+  void expect_plan() const {
+    expects(executor_.has_value(), "this link has no plan, because replan failed; call it again");
+  }
+
   void make() {
     if constexpr (fits) {
       BasicLocalParameters<Late> from = parameters_of(*source_);
