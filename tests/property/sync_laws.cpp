@@ -3,9 +3,12 @@
 #include <rlhf/sync/policies.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -36,6 +39,29 @@ struct Findings {
   std::atomic<int> over_planned{0};
   std::atomic<int> hierarchical{0};
 };
+
+/// The fingerprint of a whole parameter of a case in a version, from a copy of all of it.
+std::uint64_t whole_fingerprint(Case const& pair, std::string const& name,
+                                rlhf::plan::Kind const& kind, int version) {
+  std::size_t p = 0;
+  while (pair.parameters[p].name != name) {
+    ++p;
+  }
+  auto const size = static_cast<std::size_t>(rlhf::size_of(pair.parameters[p].dtype));
+  std::vector<std::byte> memory(
+      static_cast<std::size_t>(rlhf::element_count(pair.parameters[p].global)) * size);
+  for (std::size_t i = 0; i * size < memory.size(); ++i) {
+    std::uint64_t const bits = cases::element_bits(p, static_cast<std::int64_t>(i), version);
+    std::memcpy(memory.data() + i * size, &bits, size);
+  }
+  rlhf::Shape const& shape = pair.parameters[p].global;
+  return rlhf::fingerprint(rlhf::PlacedBox{
+      {memory.data(), pair.parameters[p].dtype, {}, shape, rlhf::row_major_strides(shape)},
+      rlhf::Extents::filled(shape.rank(), 0),
+      rlhf::Box::whole(shape),
+      shape,
+      rlhf::plan::fingerprint(name, kind)});
+}
 
 /// Three syncs of changing weights between the models of a case; the memory moves before the last.
 template <class Policy>
@@ -73,6 +99,15 @@ void check_case(Case const& pair, std::uint64_t seed, Findings& totals) {
       found.wrong += destination.wrong(version) + source.wrong(version);
       found.wrong += source.old_memory_untouched() && destination.old_memory_untouched() ? 0 : 1;
       link.verify();
+      auto const given = link.fingerprints(sync::Side::source);
+      found.wrong += given == link.fingerprints(sync::Side::destination) ? 0 : 1;
+      auto const kinds = rlhf::plan::kinds_of(link.plan());
+      for (std::size_t p = static_cast<std::size_t>(rank); p < given.size();
+           p += static_cast<std::size_t>(pair.world)) {
+        auto const& kind = link.plan().kinds[static_cast<std::size_t>(kinds[p])];
+        found.wrong +=
+            given[p] == whole_fingerprint(pair, link.plan().parameters[p], kind, version) ? 0 : 1;
+      }
       found.uncommitted += link.version() == Version{version} ? 0 : 1;
       found.over_planned += link.report().bytes == link.plan().bytes_moved ? 0 : 1;
     }

@@ -89,6 +89,22 @@ void verify(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> con
   }
 }
 
+/// The fingerprint of every parameter of a plan on one side, from the pieces that this rank answers
+/// for (plan/owners.hpp): the same on every rank, whatever the layout. Collective.
+template <comm::Communicator C, Packer P, class T>
+[[nodiscard]] rlhf::detail::late_vector<std::uint64_t, C> parameter_fingerprints(
+    C& world, plan::BasicPlan<T> const& plan,
+    rlhf::detail::late_vector<plan::Piece, T> const& owned, LocalSide<T> const& side, P& packer,
+    typename C::Stream stream = {}) {
+  rlhf::detail::late_vector<std::uint64_t, C> sums(plan.parameters.size(), 0);
+  for (plan::Piece const& piece : owned) {
+    sums[static_cast<std::size_t>(piece.parameter)] += packer.fingerprint(side.place(plan, piece));
+  }
+  world.all_reduce(sums.data(), sums.data(), std::ssize(sums), DType::i64, comm::Reduce::sum,
+                   stream);
+  return sums;
+}
+
 /// Sends everything once more, bucket by bucket, and compares all bytes. Collective over the ranks
 /// of the plan; call it while the source still holds what it sent.
 ///

@@ -149,6 +149,36 @@ TEST_CASE("every changed bit, swapped pair and moved box changes it") {
   CHECK(rows.size() == 5);
 }
 
+TEST_CASE("no part of the sum is weak: swaps and double flips change all 16-bit quarters alike") {
+  // A quarter that is unchanged more often than one time in 65536 would tell of structure.
+  std::uint64_t const trials = 1U << 18;
+  rlhf::CounterRandom const random(31, 7);
+  std::uint64_t at = 0;
+  auto const term = [](std::uint64_t index, std::uint32_t bits) {
+    return rlhf::element_fingerprint(rlhf::group_fingerprint(key, index / 8),
+                                     static_cast<std::uint32_t>(index % 8), bits);
+  };
+  int unchanged[2][4] = {};
+  for (std::uint64_t trial = 0; trial < trials; ++trial) {
+    std::uint64_t const i = random.bits(at++) % (1U << 30);
+    std::uint64_t const j = i + 1 + random.bits(at++) % (trial % 2 == 0 ? 7U : 1U << 20);
+    std::uint32_t const a = random.bits(at++);
+    std::uint32_t const flip = 1U << (31 - trial % 4);  // high bits: the hardest for products
+    std::uint64_t const swapped = term(i, a) + term(j, a ^ flip) - term(i, a ^ flip) - term(j, a);
+    std::uint32_t const b = random.bits(at++);
+    std::uint64_t const flipped = term(i, a) + term(j, b) - term(i, a ^ flip) - term(j, b ^ flip);
+    for (int quarter = 0; quarter < 4; ++quarter) {
+      unchanged[0][quarter] += (swapped >> 16 * quarter & 0xffffU) == 0 ? 1 : 0;
+      unchanged[1][quarter] += (flipped >> 16 * quarter & 0xffffU) == 0 ? 1 : 0;
+    }
+  }
+  for (auto const& kind : unchanged) {
+    for (int const count : kind) {
+      CHECK(count < 30);  // 4 expected
+    }
+  }
+}
+
 TEST_CASE("scalars and empty boxes") {
   std::vector<float> one{3.0F};
   std::vector<float> other{4.0F};

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace rlhf::inline v0::comm::detail {
 
@@ -16,7 +17,11 @@ template <class T>
 [[nodiscard]] T combine(T a, T b, Reduce op) noexcept {
   switch (op) {
     case Reduce::sum:
-      return static_cast<T>(a + b);
+      if constexpr (std::is_integral_v<T>) {  // wraps, as on devices
+        return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+      } else {
+        return static_cast<T>(a + b);
+      }
     case Reduce::max:
       return a < b ? b : a;
     case Reduce::min:
