@@ -127,4 +127,13 @@ concept MovesRegions = requires(C& c, std::vector<Region> const& regions, std::i
   c.recv_regions(regions, bytes, 0, stream);
 };
 
+/// A communicator whose calls return before they take effect, in stream order: `wait(stream)`
+/// returns when all that the stream has is done, or throws at the communicator's deadline.
+/// Optional; models: `nccl::Communicator`. Where it is missing, calls have taken effect when they
+/// return.
+template <class C>
+concept RunsBehind = HasStream<C> && requires(C& c, typename C::Stream stream) {
+  c.wait(stream);
+};
+
 }  // namespace rlhf::inline v0::comm

@@ -90,4 +90,12 @@ void grouped(C& comm, Body&& body, typename C::Stream stream = {}) {
   comm.group_end(stream);
 }
 
+/// Returns when what `stream` has is done; at once where calls take effect before they return.
+template <Communicator C>
+void settle([[maybe_unused]] C& comm, [[maybe_unused]] typename C::Stream stream = {}) {
+  if constexpr (RunsBehind<C>) {
+    comm.wait(stream);
+  }
+}
+
 }  // namespace rlhf::inline v0::comm

@@ -12,6 +12,7 @@
 #include <rlhf/plan/schedule.hpp>
 #include <rlhf/sync/detail/broadcast_groups.hpp>
 #include <rlhf/sync/local_side.hpp>
+#include <rlhf/sync/slots.hpp>
 #include <rlhf/tensor/pack.hpp>
 
 #include <cstddef>
@@ -28,11 +29,11 @@ namespace rlhf::inline v0::sync {
 /// A bucket that is one contiguous box moves straight from and into the parameters; others, and
 /// those whose elements change type here, pass through staging memory, unless the communicator can
 /// move regions as they lie (`comm::MovesRegions`). Transfers run step by step;
-/// the slots of a step are used again two steps later, so that packing the next step may overlap
-/// this one's transfers, and a rank stages at most `slots x bucket_bytes`. What a rank passes on
-/// leaves it in the step after the one that brought it. `run` allocates nothing and asks the
-/// communicator for exactly the transfers of the plan.
-/// Thread safety: one caller per executor. `world` and `plan` must outlive it.
+/// the slots of a step are used again two steps later (sync/slots.hpp), so that packing the next
+/// step overlaps this one's transfers where the packer has lanes, and a rank stages at most `slots
+/// x bucket_bytes`. What a rank passes on leaves it in the step after the one that brought it.
+/// `run` allocates nothing and asks the communicator for exactly the transfers of the plan. Thread
+/// safety: one caller per executor. `world` and `plan` must outlive it.
 template <comm::Communicator C, Packer P, class T = void>
 class Executor {
  public:
@@ -91,6 +92,7 @@ class Executor {
     }
     copy_from_ = packer_.prepare({from.data(), from.size()});
     copy_to_ = packer_.prepare({to.data(), to.size()});
+    slots_.prepare(packer_, steps_.size());
   }
 
   /// Moves everything once. Collective over the ranks of the plan.
@@ -98,13 +100,30 @@ class Executor {
   /// Errors: what the communicator reports, with the step, its first bucket and that bucket's first
   /// parameter; the destination is then neither old nor new.
   void run(Stream stream = {}) {
-    packer_.copy(copy_from_, copy_to_, stream);
+    slots_.begin(packer_, stream);
+    packer_.copy(copy_from_, copy_to_, slots_.to_copy(packer_, stream));
     for (std::size_t s = 0; s < steps_.size(); ++s) {
       try {
         run_step(steps_[s], stream);
       } catch (Error const& error) {
         throw Error(error.code(), text(describe(s), ": ", error.message()), error.rank(),
                     error.native_code(), error.location());
+      }
+    }
+    slots_.end(packer_, stream);
+  }
+
+  /// Returns when what the last run put into `stream` is done. Errors: as of `run`.
+  void finish([[maybe_unused]] Stream stream = {}) {
+    if constexpr (comm::RunsBehind<C>) {
+      try {
+        world_->wait(stream);
+      } catch (Error const& error) {
+        std::size_t const step = slots_.unfinished(packer_);
+        throw Error(error.code(),
+                    step < steps_.size() ? text(describe(step), ": ", error.message())
+                                         : text("weight sync: ", error.message()),
+                    error.rank(), error.native_code(), error.location());
       }
     }
   }
@@ -146,6 +165,7 @@ class Executor {
     std::int64_t used = 0;  // bytes of its half
     int staged = 0;
     bool odd = false;
+    bool passes_on = false;  // out of the other half
 
     [[nodiscard]] std::size_t transfers() const noexcept {
       return broadcasts.size() + sends.size() + recvs.size();
@@ -263,6 +283,7 @@ class Executor {
         Step& step = received_now ? step_for(number, 0, false, true) : steps_.back();
         received_now = false;
         step.sends.push_back({place, bucket.bytes, forward.to, true});
+        step.passes_on = step.passes_on || (place.direct == nullptr && place.table < 0);
       } else if (forward.to == me) {
         receive_in(true, false).recvs.push_back({place, bucket.bytes, forward.from});
       }
@@ -270,9 +291,14 @@ class Executor {
   }
 
   void run_step(Step const& step, Stream stream) {
-    for (Packing const& packing : step.packs) {
-      packer_.pack(tables_[packing.table], packing.data, stream);
+    Generation const generation = slots_.open();
+    if (!step.packs.empty()) {
+      Stream const lane = slots_.to_pack(packer_, stream);
+      for (Packing const& packing : step.packs) {
+        packer_.pack(tables_[packing.table], packing.data, lane);
+      }
     }
+    slots_.to_transfer(packer_, !step.packs.empty(), step.passes_on, stream);
     for (Transfer const& transfer : step.broadcasts) {
       groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)])
           .broadcast(transfer.data, transfer.bytes, DType::u8, 0, stream);
@@ -298,9 +324,11 @@ class Executor {
           },
           stream);
     }
+    Stream const lane = slots_.to_unpack(packer_, generation, !step.unpacks.empty(), stream);
     for (Packing const& packing : step.unpacks) {
-      packer_.unpack(tables_[packing.table], packing.data, stream);
+      packer_.unpack(tables_[packing.table], packing.data, lane);
     }
+    slots_.close(packer_, !step.unpacks.empty());
   }
 
   [[nodiscard]] typename P::Table const& table(Transfer const& transfer) const {
@@ -334,6 +362,7 @@ class Executor {
   rlhf::detail::late_vector<typename P::Table, T> tables_;
   typename P::Table copy_from_{};
   typename P::Table copy_to_{};
+  Slots<P> slots_;
   Staging staging_{};
   std::int64_t staging_bytes_ = 0;
   std::int64_t half_[2] = {0, 0};

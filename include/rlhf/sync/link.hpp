@@ -115,14 +115,29 @@ class Link {
   Link& operator=(Link const&) = delete;
   ~Link() = default;
 
-  /// Moves the source's weights, which are of version `version`, into the destination.
+  /// Moves the source's weights, which are of version `version`, into the destination: `start`,
+  /// then `finish`.
   void sync(Version version, Stream stream = {}) {
+    start(stream);
+    finish(version, stream);
+  }
+  /// Puts the move into the order of `stream` and returns; on a communicator that runs behind,
+  /// before the weights have moved. The destination is on no version until `finish`. Collective.
+  /// With CUDA, a graph may capture it; replay the graph, then `finish`.
+  void start(Stream stream = {}) {
     expect_plan();
-    std::int64_t const begin = steady_nanoseconds();
+    begin_ = steady_nanoseconds();
     version_.reset();
     executor_->run(stream);
+  }
+  /// Waits until what `stream` has is done, then says that the destination is on `version`. Call it
+  /// after `start`. Errors: of a rank that did not take part in time, with the step that it
+  /// stopped.
+  void finish(Version version, Stream stream = {}) {
+    expect_plan();
+    executor_->finish(stream);
     version_ = version;
-    report_.seconds = static_cast<double>(steady_nanoseconds() - begin) * 1e-9;
+    report_.seconds = static_cast<double>(steady_nanoseconds() - begin_) * 1e-9;
     report_.bytes = plan_.bytes_moved;
   }
 
@@ -300,6 +315,7 @@ class Link {
   std::optional<Executor<C, P, Late>> executor_;
   std::optional<Version> version_;
   SyncReport report_;
+  std::int64_t begin_ = 0;
 };
 
 }  // namespace rlhf::inline v0::sync

@@ -71,6 +71,7 @@ void verify(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> con
         }
       },
       stream);
+  comm::settle(world, stream);
   // Everything is exchanged: from here a fault on this rank leaves no other rank waiting.
   for (plan::LocalCopy const& copy : schedule.copies) {
     if (copy.rank == me && packer.fingerprint(source.place(plan, copy.piece)) !=
@@ -146,11 +147,13 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
             }
           },
           stream);
+      comm::settle(world, stream);
     } else if (rlhf::detail::contains(path.destinations, me)) {
       auto sent = packer.allocate(bucket.bytes);
       comm::grouped(
           world, [&] { world.recv(sent.data(), bucket.bytes, DType::u8, flow.source, stream); },
           stream);
+      comm::settle(world, stream);
       auto mine = packed(bucket, destination);
       std::int64_t at = 0;
       for (plan::Piece const& piece : bucket.pieces) {

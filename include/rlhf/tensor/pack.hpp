@@ -45,6 +45,29 @@ concept Packer = requires {
   { p.allocate(std::int64_t{}).data() } -> std::convertible_to<std::byte*>;
 };
 
+/// Work that may go on beside transfers, each kind in an order of its own.
+enum class Lane : std::uint8_t { pack, unpack, copy };
+
+/// A packer with streams of its own, so that packing, transfers and unpacking overlap. Optional;
+/// where a packer has none, everything happens in the order of the caller's stream.
+///
+/// | expression | meaning |
+/// |---|---|
+/// | `p.lane(which)` | the stream of one kind of work |
+/// | `p.fence()` | an owner of a place in a stream's order: `P::Fence` |
+/// | `p.record(fence, stream)` | the fence stands behind what the stream has now |
+/// | `p.wait(stream, fence)` | what the stream gets from now on is behind the fence |
+/// | `p.done(fence)` | whether the place is passed; asks, does not wait |
+template <class P>
+concept HasLanes = Packer<P> &&
+    requires(P& p, typename P::Fence& fence, typename P::Stream stream) {
+  { p.lane(Lane::pack) } -> std::convertible_to<typename P::Stream>;
+  { p.fence() } -> std::same_as<typename P::Fence>;
+  p.record(fence, stream);
+  p.wait(stream, fence);
+  { p.done(fence) } -> std::same_as<bool>;
+};
+
 /// Host memory. `S` is the stream type of the communicator it works beside.
 ///
 /// Cost: one memcpy a run. Thread safety: no state.

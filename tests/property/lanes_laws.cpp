@@ -1,0 +1,260 @@
+// Weight syncs whose packing, transfers and unpacking run beside each other: whatever order their
+// streams are worked off in, as long as fences are kept, the destination gets the right elements.
+#include <rlhf/comm/local.hpp>
+#include <rlhf/sync/link.hpp>
+#include <rlhf/sync/policies.hpp>
+#include <rlhf/sync/slots.hpp>
+#include <rlhf/tensor/pack.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "property/cases.hpp"
+#include "property/sync_model.hpp"
+#include "ranks/world.hpp"
+
+using cases::Case;
+using cases::Dice;
+using cases::Model;
+using cases::Side;
+using rlhf::Lane;
+using rlhf::Version;
+using namespace rlhf::literals;
+
+namespace {
+
+namespace sync = rlhf::sync;
+
+/// One of a rank's streams; 0 is the caller's, the others are lanes.
+struct StreamNumber {
+  int number = 0;
+};
+
+/// A place in a stream's order.
+struct Fence {
+  std::uint64_t asked = 0;
+  std::uint64_t reached = 0;
+};
+
+/// The streams of one rank: work is put into them and done later, in an order that dice choose
+/// among all that fences allow.
+class Streams {
+ public:
+  explicit Streams(std::uint64_t seed) : dice_(seed) {}
+
+  void put(StreamNumber stream, std::function<void()> work) {
+    queues_[stream.number].push_back({[] { return true; }, std::move(work)});
+  }
+  void record(std::shared_ptr<Fence> const& fence, StreamNumber stream) {
+    put(stream, [fence, ticket = ++fence->asked] { fence->reached = ticket; });
+  }
+  void wait(StreamNumber stream, std::shared_ptr<Fence> const& fence) {
+    queues_[stream.number].push_back(
+        {[fence, ticket = fence->asked] { return fence->reached >= ticket; }, [] {}});
+  }
+  /// Does all work of a stream, and of others what dice choose or fences need.
+  void finish(StreamNumber stream) {
+    while (!queues_[stream.number].empty()) {
+      work();
+    }
+  }
+  void finish_all() {
+    while (work()) {
+    }
+  }
+
+ private:
+  bool work() {
+    std::vector<int> ready;
+    bool left = false;
+    for (int q = 0; q < streams; ++q) {
+      left = left || !queues_[q].empty();
+      if (!queues_[q].empty() && queues_[q].front().first()) {
+        ready.push_back(q);
+      }
+    }
+    if (!left) {
+      return false;
+    }
+    if (ready.empty()) {
+      throw std::logic_error("streams wait for each other in a circle");
+    }
+    // One stream is preferred for a while, so that it gets as far ahead as fences let it.
+    if (dice_.between(0, 7) == 0) {
+      favourite_ = dice_.between(0, streams - 1);
+    }
+    int chosen = ready[dice_.word() % ready.size()];
+    for (int const q : ready) {
+      chosen = q == favourite_ ? q : chosen;
+    }
+    auto const next = std::move(queues_[chosen].front().second);
+    queues_[chosen].pop_front();
+    next();
+    return true;
+  }
+
+  static constexpr int streams = 4;
+  Dice dice_;
+  int favourite_ = 0;
+  std::deque<std::pair<std::function<bool()>, std::function<void()>>> queues_[streams];
+};
+
+class LanePacker {
+ public:
+  using Stream = StreamNumber;
+  using Host = rlhf::HostPacker<int>;
+  using Table = std::shared_ptr<Host::Table>;
+  using Fence = std::shared_ptr<::Fence>;
+
+  explicit LanePacker(Streams& streams) : streams_(&streams) {}
+
+  [[nodiscard]] Table prepare(std::span<rlhf::Region const> regions) const {
+    return std::make_shared<Host::Table>(host_.prepare(regions));
+  }
+  void pack(Table const& table, std::byte* to, Stream stream) const {
+    streams_->put(stream, [this, table, to] { host_.pack(*table, to); });
+  }
+  void unpack(Table const& table, std::byte const* from, Stream stream) const {
+    streams_->put(stream, [this, table, from] { host_.unpack(*table, from); });
+  }
+  void copy(Table const& from, Table const& to, Stream stream) const {
+    streams_->put(stream, [this, from, to] { host_.copy(*from, *to); });
+  }
+  [[nodiscard]] std::uint64_t fingerprint(rlhf::PlacedBox const& placed) const {
+    return host_.fingerprint(placed);
+  }
+  [[nodiscard]] std::vector<std::byte> allocate(std::int64_t bytes) const {
+    return host_.allocate(bytes);
+  }
+  [[nodiscard]] static Stream lane(Lane which) { return {1 + static_cast<int>(which)}; }
+  [[nodiscard]] static Fence fence() { return std::make_shared<::Fence>(); }
+  void record(Fence const& fence, Stream stream) const { streams_->record(fence, stream); }
+  void wait(Stream stream, Fence const& fence) const { streams_->wait(stream, fence); }
+  [[nodiscard]] static bool done(Fence const& fence) { return fence->reached == fence->asked; }
+
+ private:
+  Streams* streams_;
+  Host host_;
+};
+static_assert(rlhf::HasLanes<LanePacker>);
+
+/// Local, with transfers put into a stream. Other calls are made at once, behind all work.
+class Behind {
+ public:
+  using Stream = StreamNumber;
+
+  Behind() = default;
+  Behind(rlhf::comm::Local inner, Streams& streams)
+      : inner_(std::make_shared<rlhf::comm::Local>(std::move(inner))),
+        streams_(&streams) {}
+
+  [[nodiscard]] int rank() const noexcept { return inner_->rank(); }
+  [[nodiscard]] int size() const noexcept { return inner_->size(); }
+  [[nodiscard]] int world_rank(int rank) const { return inner_->world_rank(rank); }
+  void wait(Stream stream) { streams_->finish(stream); }
+
+  void broadcast(void* data, std::int64_t count, rlhf::DType dtype, int root, Stream stream = {}) {
+    streams_->put(stream, [inner = inner_, data, count, dtype, root] {
+      inner->broadcast(data, count, dtype, root);
+    });
+  }
+  void send(void const* data, std::int64_t count, rlhf::DType dtype, int peer, Stream = {}) {
+    group_->push_back([=](auto& inner) { inner.send(data, count, dtype, peer); });
+  }
+  void recv(void* data, std::int64_t count, rlhf::DType dtype, int peer, Stream = {}) {
+    group_->push_back([=](auto& inner) { inner.recv(data, count, dtype, peer); });
+  }
+  void group_start() { group_ = std::make_shared<std::vector<Call>>(); }
+  void group_end(Stream stream = {}) {
+    streams_->put(stream, [inner = inner_, group = group_] {
+      inner->group_start();
+      for (Call const& call : *group) {
+        call(*inner);
+      }
+      inner->group_end();
+    });
+  }
+  void group_cancel() noexcept { group_.reset(); }
+  void all_reduce(void const* in, void* out, std::int64_t count, rlhf::DType dtype,
+                  rlhf::comm::Reduce op, Stream = {}) {
+    streams_->finish_all();
+    inner_->all_reduce(in, out, count, dtype, op);
+  }
+  void all_gather(void const* in, void* out, std::int64_t count, rlhf::DType dtype, Stream = {}) {
+    streams_->finish_all();
+    inner_->all_gather(in, out, count, dtype);
+  }
+  void reduce_scatter(void const* in, void* out, std::int64_t count, rlhf::DType dtype,
+                      rlhf::comm::Reduce op, Stream = {}) {
+    inner_->reduce_scatter(in, out, count, dtype, op);
+  }
+  void all_to_all(void const* in, void* out, std::int64_t count, rlhf::DType dtype, Stream = {}) {
+    inner_->all_to_all(in, out, count, dtype);
+  }
+  void barrier(Stream = {}) { inner_->barrier(); }
+  [[nodiscard]] Behind split(int color, int key) { return {inner_->split(color, key), *streams_}; }
+  void abort(std::string_view reason) noexcept { inner_->abort(reason); }
+
+ private:
+  using Call = std::function<void(rlhf::comm::Local&)>;
+  std::shared_ptr<rlhf::comm::Local> inner_;
+  Streams* streams_ = nullptr;
+  std::shared_ptr<std::vector<Call>> group_;
+};
+static_assert(rlhf::comm::Communicator<Behind>);
+static_assert(rlhf::comm::RunsBehind<Behind>);
+
+template <class Policy>
+void check(bool two_stage) {
+  std::atomic<int> wrong{0};
+  std::atomic<int> staged{0};
+  for (std::uint64_t seed = 0; seed < cases::to_try(60); ++seed) {
+    Case const pair = cases::random_case(seed + 900, 5, two_stage);
+    CAPTURE(seed);
+    ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+      int const rank = local.rank();
+      Streams streams(seed * 100 + static_cast<std::uint64_t>(rank));
+      Behind world(std::move(local), streams);
+      Model<sync::None> source(pair, Side::source, rank);
+      Model<Policy> destination(pair, Side::destination, rank);
+      sync::Link link(world, source, destination, {}, LanePacker(streams));
+      staged += link.staging_bytes() > 0 ? 1 : 0;
+      for (int version = 1; version <= 3; ++version) {
+        // What the caller's stream has before the sync happens before it, and what it gets after.
+        streams.put({}, [&source, version] { source.fill(version); });
+        destination.clear();
+        link.start();
+        wrong += link.version().has_value() ? 1 : 0;
+        link.finish(Version{version});
+        wrong += destination.wrong(version) + source.wrong(version);
+        wrong += link.version() == Version{version} ? 0 : 1;
+        link.verify();
+      }
+    });
+    CHECK_MESSAGE(!end.world.failed, end.world.text);
+  }
+  CHECK(wrong == 0);
+  CHECK(staged > 0);
+}
+
+}  // namespace
+
+TEST_CASE("point to point in lanes: right in every order that fences allow") {
+  check<sync::PointToPoint<256_B>>(false);
+}
+TEST_CASE("broadcast in lanes: right in every order that fences allow") {
+  check<sync::Broadcast<256_B>>(false);
+}
+TEST_CASE("two stages in lanes: right in every order that fences allow") {
+  check<sync::TwoStage<256_B>>(true);
+}
