@@ -1,0 +1,227 @@
+/// @file
+/// Kernels that move jobs in chunks, and that ranks tell each other by when they may and have.
+/// Layer: cuda.
+#pragma once
+
+#if !defined(__CUDACC__)
+#  error "rlhf/cuda/kernels.cuh has kernels: compile it with nvcc"
+#endif
+
+#include <rlhf/cuda/error.hpp>
+#include <rlhf/cuda/job.hpp>
+#include <rlhf/cuda/move.hpp>
+#include <rlhf/cuda/signals.hpp>
+#include <rlhf/cuda/stream.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_runtime.h>
+
+namespace rlhf::inline v0::cuda::detail {
+
+/// Threads of a block.
+inline constexpr int block_threads = 512;
+
+__device__ inline std::uint64_t nanoseconds() {
+  std::uint64_t now = 0;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+}
+__device__ inline std::uint32_t load_flag(std::uint32_t const* flag) {
+  std::uint32_t value = 0;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
+  return value;
+}
+/// Everything that the block's threads wrote before a barrier is seen by whoever sees the flag.
+__device__ inline void raise_flag(std::uint32_t* flag, std::uint32_t epoch) {
+  __threadfence_system();
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(epoch) : "memory");
+}
+
+/// Waits for a flag. Once one wait of this rank ran out of time, none waits any more.
+__device__ inline bool await(std::uint32_t const* flag, std::uint32_t epoch, Waiting const& waiting,
+                             Phase phase, std::uint32_t whom) {
+  if (static_cast<std::int32_t>(load_flag(flag) - epoch) >= 0) {
+    return true;
+  }
+  std::uint64_t const begin = nanoseconds();
+  for (;;) {
+    if (static_cast<std::int32_t>(load_flag(flag) - epoch) >= 0) {
+      return true;
+    }
+    if (*static_cast<std::uint32_t volatile*>(waiting.failed) != 0) {
+      return false;
+    }
+    if (nanoseconds() - begin > waiting.limit_ns) {
+      if (atomicExch(waiting.failed, 1U) == 0) {
+        waiting.report->phase = static_cast<std::uint32_t>(phase);
+        waiting.report->whom = whom;
+        __threadfence_system();
+      }
+      return false;
+    }
+    __nanosleep(200);
+  }
+}
+
+/// Chunks for the blocks of one kernel.
+struct MoveWork {
+  Job const* jobs = nullptr;
+  Chunk const* chunks = nullptr;
+  std::uint32_t count = 0;
+  std::ptrdiff_t from_base = 0;  ///< Added to the addresses of jobs.
+  std::ptrdiff_t to_base = 0;
+  unsigned long long* sums = nullptr;  ///< By the slots of jobs; used where fingerprints are taken.
+  std::uint32_t* ticket = nullptr;     ///< 0 at the start; null: blocks take chunks in turn.
+  std::uint32_t const* flags = nullptr;  ///< This rank's, for chunks that wait.
+  std::uint32_t const* epoch = nullptr;
+  Waiting waiting{};
+};
+
+/// Moves chunks. Blocks take the next one when they are done with theirs.
+template <bool Prints>
+__global__ void __launch_bounds__(block_threads) move_kernel(MoveWork work) {
+  __shared__ Job job;
+  __shared__ std::uint32_t next[2];
+  __shared__ std::uint32_t go;
+  __shared__ unsigned long long sum;
+  std::uint32_t const lane = threadIdx.x;
+  std::uint32_t mine = blockIdx.x;
+  std::uint32_t const epoch = work.epoch != nullptr ? *work.epoch : 0;
+  for (int turn = 0; mine < work.count; turn ^= 1) {
+    Chunk const chunk = work.chunks[mine];
+    if (lane == 0) {
+      go = chunk.wait == Chunk::none ||
+                   await(work.flags + chunk.wait, epoch, work.waiting, Phase::arrival, chunk.wait)
+               ? 1U
+               : 0U;
+      sum = 0;
+    }
+    for (std::uint32_t word = lane; word < sizeof(Job) / 4; word += block_threads) {
+      reinterpret_cast<std::uint32_t*>(&job)[word] =
+          reinterpret_cast<std::uint32_t const*>(work.jobs + chunk.job)[word];
+    }
+    __syncthreads();
+    if (go == 0) {
+      return;
+    }
+    if (lane == 0) {
+      next[turn] =
+          work.ticket != nullptr ? gridDim.x + atomicAdd(work.ticket, 1U) : mine + gridDim.x;
+    }
+    std::byte* const to = job.to != nullptr || work.to_base != 0 ? job.to + work.to_base : nullptr;
+    std::uint64_t const part = move<Prints>(job, job.from + work.from_base, to, chunk.begin,
+                                            chunk.end, lane, block_threads);
+    if constexpr (Prints) {
+      unsigned long long warp = part;
+      for (int distance = 16; distance > 0; distance /= 2) {
+        warp += __shfl_xor_sync(0xffffffffU, warp, distance);
+      }
+      if (lane % 32 == 0) {
+        atomicAdd(&sum, warp);
+      }
+    }
+    __syncthreads();
+    if (lane == 0) {
+      if constexpr (Prints) {
+        atomicAdd(work.sums + job.sum, sum);
+      }
+      if (chunk.signal != Chunk::none) {
+        raise_flag(job.flags + chunk.signal, epoch);
+      }
+    }
+    mine = next[turn];
+    __syncthreads();  // before the shared job changes
+  }
+}
+
+/// Begins a run of the direct route: tells those who write here that they may, and waits until
+/// those who are written to have said so.
+template <class = void>
+__global__ void begin_kernel(Meeting meeting) {
+  __shared__ std::uint32_t epoch;
+  if (threadIdx.x == 0) {
+    epoch = *meeting.epoch + 1;
+    *meeting.epoch = epoch;
+    meeting.tickets[0] = meeting.tickets[1] = 0;
+  }
+  __syncthreads();
+  for (std::uint32_t i = threadIdx.x; i < meeting.writer_count; i += blockDim.x) {
+    raise_flag(meeting.writers[i].ready, epoch);
+  }
+  for (std::uint32_t i = threadIdx.x; i < meeting.reader_count; i += blockDim.x) {
+    Peer const& peer = meeting.readers[i];
+    await(meeting.ready + peer.rank, epoch, meeting.waiting, Phase::ready, peer.rank);
+  }
+}
+
+/// Ends a run: hands fingerprints over, tells those who were written to that all is there, waits
+/// for those who write here, and compares what arrived with what was sent.
+template <class = void>
+__global__ void end_kernel(Meeting meeting) {
+  std::uint32_t const epoch = *meeting.epoch;
+  bool const failed = *static_cast<std::uint32_t volatile*>(meeting.waiting.failed) != 0;
+  if (failed) {
+    return;
+  }
+  for (std::uint32_t i = threadIdx.x; i < meeting.echo_count; i += blockDim.x) {
+    Echo const& echo = meeting.echoes[i];
+    *echo.to = meeting.sums[echo.sum];
+  }
+  __threadfence_system();
+  __syncthreads();
+  for (std::uint32_t i = threadIdx.x; i < meeting.reader_count; i += blockDim.x) {
+    raise_flag(meeting.readers[i].done, epoch);
+  }
+  bool there = true;
+  for (std::uint32_t i = threadIdx.x; i < meeting.writer_count; i += blockDim.x) {
+    Peer const& peer = meeting.writers[i];
+    there =
+        await(meeting.done + peer.rank, epoch, meeting.waiting, Phase::done, peer.rank) && there;
+  }
+  if (__syncthreads_and(there ? 1 : 0) == 0) {
+    return;
+  }
+  for (std::uint32_t i = threadIdx.x; i < meeting.expected_count; i += blockDim.x) {
+    auto const sent = *static_cast<unsigned long long volatile*>(meeting.expected + i);
+    if (sent != meeting.arrived[i]) {
+      atomicMin(&meeting.waiting.report->wrong, i);
+    }
+  }
+}
+
+/// Fingerprints that arrive late are sums of nothing.
+inline void clear(void* data, std::size_t bytes, StreamView stream) {
+  if (bytes != 0) {
+    check(cudaMemsetAsync(data, 0, bytes, stream.get()), "cudaMemsetAsync");
+  }
+}
+
+/// Puts `work` into a stream on at most `blocks` blocks.
+template <class = void>
+void launch_move(MoveWork const& work, bool prints, int blocks, StreamView stream) {
+  if (work.count == 0) {
+    return;
+  }
+  auto const most = static_cast<std::uint32_t>(blocks < 1 ? 1 : blocks);
+  std::uint32_t const grid = work.count < most ? work.count : most;
+  if (prints) {
+    move_kernel<true><<<grid, block_threads, 0, stream.get()>>>(work);
+  } else {
+    move_kernel<false><<<grid, block_threads, 0, stream.get()>>>(work);
+  }
+  check(cudaGetLastError(), "launch of a move kernel");
+}
+template <class = void>
+void launch_begin(Meeting const& meeting, StreamView stream) {
+  begin_kernel<><<<1, 128, 0, stream.get()>>>(meeting);
+  check(cudaGetLastError(), "launch of a begin kernel");
+}
+template <class = void>
+void launch_end(Meeting const& meeting, StreamView stream) {
+  end_kernel<><<<1, 1024, 0, stream.get()>>>(meeting);
+  check(cudaGetLastError(), "launch of an end kernel");
+}
+
+}  // namespace rlhf::inline v0::cuda::detail

@@ -1,0 +1,266 @@
+/// @file
+/// What one thread does of a job: load, convert, fingerprint, store. Layer: cuda.
+///
+/// Runs on the device in kernels (kernels.cuh), and on the host in tests of the same code.
+#pragma once
+
+#include <rlhf/core/config.hpp>
+#include <rlhf/cuda/job.hpp>
+#include <rlhf/tensor/cast.hpp>
+#include <rlhf/tensor/fingerprint.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rlhf::inline v0::cuda::detail {
+
+/// Bytes that one instruction loads and stores.
+template <int Bytes>
+struct alignas(Bytes) Vector {
+  unsigned char bytes[Bytes];
+};
+template <>
+struct alignas(16) Vector<16> {
+  std::uint32_t words[4];
+};
+template <>
+struct alignas(8) Vector<8> {
+  std::uint32_t words[2];
+};
+template <>
+struct alignas(4) Vector<4> {
+  std::uint32_t words[1];
+};
+template <>
+struct alignas(2) Vector<2> {
+  std::uint16_t half;
+};
+
+/// Where a vector lies, from the beginning of both ends, and the global index of its first element.
+struct At {
+  std::int64_t from;
+  std::int64_t to;
+  std::uint64_t index;
+};
+
+RLHF_HOST_DEVICE inline At locate(Job const& job, std::uint32_t vector) noexcept {
+  auto const width = static_cast<std::int64_t>(job.width);
+  std::int64_t const from_size = size_of(job.from_type);
+  std::int64_t const to_size = size_of(job.to_type);
+  if (job.outer == 0) {
+    std::int64_t const element = vector * width;
+    return {element * from_size, element * to_size,
+            job.index + static_cast<std::uint64_t>(element)};
+  }
+  std::uint32_t row = vector / job.per_row;
+  std::int64_t const element = (vector - row * job.per_row) * width;
+  At at{element * from_size, element * to_size, job.index + static_cast<std::uint64_t>(element)};
+  for (int d = 0; d < job.outer; ++d) {
+    std::uint32_t const above = d + 1 < job.outer ? row / job.counts[d] : 0;
+    auto const here = static_cast<std::int64_t>(row - above * job.counts[d]);
+    at.from += here * job.from_stride[d];
+    at.to += here * job.to_stride[d];
+    at.index += static_cast<std::uint64_t>(here * job.index_stride[d]);
+    row = above;
+  }
+  return at;
+}
+
+/// What `count` elements of `Word`, one after the other from a global index, add to a fingerprint.
+template <class Word, int Count, class Bytes>
+RLHF_HOST_DEVICE std::uint64_t print_vector(Bytes const& vector, std::uint64_t key,
+                                            std::uint64_t index) noexcept {
+  static_assert(sizeof(Bytes) == sizeof(Word) * Count);
+  Word words[Count];
+  memcpy(words, &vector, sizeof words);
+  constexpr auto size = static_cast<std::uint64_t>(fingerprint_group);
+  std::uint64_t number = index / size;
+  auto lane = static_cast<std::uint32_t>(index % size);
+  std::uint64_t group = group_fingerprint(key, number);
+  std::uint64_t sum = 0;
+#ifdef __CUDA_ARCH__
+#  pragma unroll
+#endif
+  for (int i = 0; i < Count; ++i) {
+    if (lane == fingerprint_group) {
+      lane = 0;
+      group = group_fingerprint(key, ++number);
+    }
+    sum += element_fingerprint(group, lane++, words[i]);
+  }
+  return sum;
+}
+
+/// Loads that a thread has in flight.
+inline constexpr int in_flight = 4;
+
+/// Vectors begin + lane, begin + lane + lanes, ... of a job: `Load` bytes each become `Store` bytes
+/// by `change`, are added to a fingerprint by `print` and stored where the job has a place for
+/// them. Returns the sum.
+template <int Load, int Store, class Change, class Print>
+RLHF_HOST_DEVICE std::uint64_t move_vectors(Job const& job, std::byte const* from, std::byte* to,
+                                            std::uint32_t begin, std::uint32_t end,
+                                            std::uint32_t lane, std::uint32_t lanes,
+                                            Change const& change, Print const& print) {
+  std::uint64_t sum = 0;
+  for (std::uint64_t first = std::uint64_t{begin} + lane; first < end; first += in_flight * lanes) {
+    Vector<Load> loaded[in_flight];
+    At at[in_flight];
+#ifdef __CUDA_ARCH__
+#  pragma unroll
+#endif
+    for (int i = 0; i < in_flight; ++i) {
+      std::uint64_t const vector = first + static_cast<std::uint64_t>(i) * lanes;
+      if (vector < end) {
+        at[i] = locate(job, static_cast<std::uint32_t>(vector));
+        loaded[i] = *reinterpret_cast<Vector<Load> const*>(from + at[i].from);
+      }
+    }
+#ifdef __CUDA_ARCH__
+#  pragma unroll
+#endif
+    for (int i = 0; i < in_flight; ++i) {
+      if (first + static_cast<std::uint64_t>(i) * lanes < end) {
+        Vector<Store> const changed = change(loaded[i]);
+        sum += print(changed, at[i].index);
+        if (to != nullptr) {
+          *reinterpret_cast<Vector<Store>*>(to + at[i].to) = changed;
+        }
+      }
+    }
+  }
+  return sum;
+}
+
+struct Unchanged {
+  template <class Bytes>
+  RLHF_HOST_DEVICE Bytes operator()(Bytes const& bytes) const noexcept {
+    return bytes;
+  }
+};
+struct NoPrint {
+  template <class Bytes>
+  RLHF_HOST_DEVICE std::uint64_t operator()(Bytes const&, std::uint64_t) const noexcept {
+    return 0;
+  }
+};
+template <class Word, int Count>
+struct PrintWords {
+  std::uint64_t key;
+  template <class Bytes>
+  RLHF_HOST_DEVICE std::uint64_t operator()(Bytes const& bytes,
+                                            std::uint64_t index) const noexcept {
+    return print_vector<Word, Count>(bytes, key, index);
+  }
+};
+template <DType From, DType To, int Count>
+struct Cast {
+  RLHF_HOST_DEVICE auto operator()(Vector<Count * size_of(From)> const& in) const noexcept {
+    Vector<Count * size_of(To)> out;
+    auto const* const read = reinterpret_cast<std::byte const*>(&in);
+    auto* const write = reinterpret_cast<std::byte*>(&out);
+#ifdef __CUDA_ARCH__
+#  pragma unroll
+#endif
+    for (int i = 0; i < Count; ++i) {
+      rlhf::detail::put_float(To, write + i * size_of(To),
+                              rlhf::detail::as_float(From, read + i * size_of(From)));
+    }
+    return out;
+  }
+};
+
+/// The part of [begin, end) that thread `lane` of `lanes` does, elements as they are.
+template <bool Prints>
+RLHF_HOST_DEVICE std::uint64_t move_plain(Job const& job, std::byte const* from, std::byte* to,
+                                          std::uint32_t begin, std::uint32_t end,
+                                          std::uint32_t lane, std::uint32_t lanes) {
+  auto const size = static_cast<int>(size_of(job.to_type));
+  int const bytes = job.width * size;
+  if constexpr (Prints) {
+    bool const full = job.width != 1;
+#define RLHF_MOVE(Word, elements)                            \
+  move_vectors<static_cast<int>(sizeof(Word)) * (elements),  \
+               static_cast<int>(sizeof(Word)) * (elements)>( \
+      job, from, to, begin, end, lane, lanes, Unchanged{}, PrintWords<Word, (elements)>{job.key})
+    switch (size) {
+      case 1:
+        return full ? RLHF_MOVE(std::uint8_t, 16) : RLHF_MOVE(std::uint8_t, 1);
+      case 2:
+        return full ? RLHF_MOVE(std::uint16_t, 8) : RLHF_MOVE(std::uint16_t, 1);
+      case 4:
+        return full ? RLHF_MOVE(std::uint32_t, 4) : RLHF_MOVE(std::uint32_t, 1);
+      default:
+        return full ? RLHF_MOVE(std::uint64_t, 2) : RLHF_MOVE(std::uint64_t, 1);
+    }
+#undef RLHF_MOVE
+  } else {
+    switch (bytes) {
+      case 16:
+        return move_vectors<16, 16>(job, from, to, begin, end, lane, lanes, Unchanged{}, NoPrint{});
+      case 8:
+        return move_vectors<8, 8>(job, from, to, begin, end, lane, lanes, Unchanged{}, NoPrint{});
+      case 4:
+        return move_vectors<4, 4>(job, from, to, begin, end, lane, lanes, Unchanged{}, NoPrint{});
+      case 2:
+        return move_vectors<2, 2>(job, from, to, begin, end, lane, lanes, Unchanged{}, NoPrint{});
+      default:
+        return move_vectors<1, 1>(job, from, to, begin, end, lane, lanes, Unchanged{}, NoPrint{});
+    }
+  }
+}
+
+template <DType From, DType To, bool Prints, int Count>
+RLHF_HOST_DEVICE std::uint64_t move_cast_by(Job const& job, std::byte const* from, std::byte* to,
+                                            std::uint32_t begin, std::uint32_t end,
+                                            std::uint32_t lane, std::uint32_t lanes) {
+  constexpr int load = Count * static_cast<int>(size_of(From));
+  constexpr int store = Count * static_cast<int>(size_of(To));
+  if constexpr (!Prints) {
+    return move_vectors<load, store>(job, from, to, begin, end, lane, lanes,
+                                     Cast<From, To, Count>{}, NoPrint{});
+  } else if constexpr (size_of(To) == 4) {
+    return move_vectors<load, store>(job, from, to, begin, end, lane, lanes,
+                                     Cast<From, To, Count>{},
+                                     PrintWords<std::uint32_t, Count>{job.key});
+  } else {
+    return move_vectors<load, store>(job, from, to, begin, end, lane, lanes,
+                                     Cast<From, To, Count>{},
+                                     PrintWords<std::uint16_t, Count>{job.key});
+  }
+}
+template <DType From, DType To, bool Prints>
+RLHF_HOST_DEVICE std::uint64_t move_cast(Job const& job, std::byte const* from, std::byte* to,
+                                         std::uint32_t begin, std::uint32_t end, std::uint32_t lane,
+                                         std::uint32_t lanes) {
+  constexpr int full =
+      16 / static_cast<int>(size_of(From) < size_of(To) ? size_of(To) : size_of(From));
+  return job.width == full
+             ? move_cast_by<From, To, Prints, full>(job, from, to, begin, end, lane, lanes)
+             : move_cast_by<From, To, Prints, 1>(job, from, to, begin, end, lane, lanes);
+}
+
+/// The part of [begin, end) of a job that thread `lane` of `lanes` does. Returns what it adds to
+/// the job's fingerprint, 0 unless `Prints`. Addresses are the job's own, or offsets from these.
+template <bool Prints>
+RLHF_HOST_DEVICE std::uint64_t move(Job const& job, std::byte const* from, std::byte* to,
+                                    std::uint32_t begin, std::uint32_t end, std::uint32_t lane,
+                                    std::uint32_t lanes) {
+  if (job.from_type == job.to_type) {
+    return move_plain<Prints>(job, from, to, begin, end, lane, lanes);
+  }
+#define RLHF_CAST(From, To)                                                                   \
+  if (job.from_type == DType::From && job.to_type == DType::To) {                             \
+    return move_cast<DType::From, DType::To, Prints>(job, from, to, begin, end, lane, lanes); \
+  }
+  RLHF_CAST(f32, bf16)
+  RLHF_CAST(bf16, f32)
+  RLHF_CAST(f32, f16)
+  RLHF_CAST(f16, f32)
+  RLHF_CAST(bf16, f16)
+  RLHF_CAST(f16, bf16)
+#undef RLHF_CAST
+  return 0;
+}
+
+}  // namespace rlhf::inline v0::cuda::detail
