@@ -53,6 +53,49 @@ template <class T>
   return out;
 }
 
+/// Errors: incompatible_policy naming the first parameter that a module's ranks do not hold whole,
+/// and a box that none of them has. Cost: as of `disjoint_parts`, once a pattern and shape.
+template <class T>
+void expect_whole(BasicPlacement<T> const& placement, char const* side) {
+  struct Checked {
+    std::int32_t pattern;
+    Shape global;
+  };
+  rlhf::detail::late_vector<Checked, T> checked;  // few: parameters that lie alike come together
+  for (auto const& parameter : placement.parameters) {
+    bool known = false;
+    for (std::size_t i = checked.size(); i > 0 && i + 16 > checked.size(); --i) {
+      known = known || (checked[i - 1].pattern == parameter.pattern &&
+                        checked[i - 1].global == parameter.global);
+    }
+    if (known) {
+      continue;
+    }
+    checked.push_back(Checked{parameter.pattern, parameter.global});
+    std::int64_t held = 0;
+    for (Part const& part : disjoint_parts(placement, parameter.pattern)) {
+      held += part.box.elements();
+    }
+    if (held == element_count(parameter.global)) {
+      continue;
+    }
+    rlhf::detail::late_vector<Box, T> rest{Box::whole(parameter.global)};
+    rlhf::detail::late_vector<Box, T> next;
+    for (Part const& part : placement.patterns[static_cast<std::size_t>(parameter.pattern)]) {
+      next.clear();
+      for (Box const& box : rest) {
+        subtract(box, part.box, next);
+      }
+      rest.swap(next);
+    }
+    fail(Errc::incompatible_policy,
+         text("parameter ", parameter.name, ": no ", side, " rank holds ",
+              rest.empty() ? std::string("some of it") : to_string(rest.front()), " of ",
+              to_string(parameter.global),
+              "; list it on every rank that should hold a part, or allow gaps (Extent::partial)"));
+  }
+}
+
 /// What one rank answers for of a module's parameters: over all ranks, every element that the
 /// module holds once, wherever it has copies. Parameters that the plan does not know are left out.
 /// The copies of a box take turns parameter by parameter.

@@ -13,25 +13,22 @@
 
 namespace rlhf::inline v0::sync {
 
-/// Compares plans over all ranks of `world`; collective. `setup` is a fingerprint of what else must
-/// be equal on all ranks: the layouts and meshes of both sides.
+/// Compares plans over all ranks of `world`; collective.
 ///
 /// Errors: rank_mismatch, on every rank, naming the first parameter that differs and the ranks that
-/// disagree with rank 0. Cost: one all-gather of 24 bytes a rank when all agree.
+/// disagree with rank 0. Cost: one all-gather of 16 bytes a rank when all agree.
 template <comm::Communicator C, class T>
-void agree(C& world, plan::BasicPlan<T> const& plan, std::uint64_t setup = 0) {
+void agree(C& world, plan::BasicPlan<T> const& plan) {
   auto const ranks = static_cast<std::size_t>(world.size());
-  std::int64_t const mine[3] = {static_cast<std::int64_t>(plan::fingerprint(plan)),
-                                std::ssize(plan.parameters), static_cast<std::int64_t>(setup)};
-  rlhf::detail::late_vector<std::int64_t, T> all(3 * ranks);
-  world.all_gather(mine, all.data(), 3, DType::i64, {});
-  bool same_setup = true;
+  std::int64_t const mine[2] = {static_cast<std::int64_t>(plan::fingerprint(plan)),
+                                std::ssize(plan.parameters)};
+  rlhf::detail::late_vector<std::int64_t, T> all(2 * ranks);
+  world.all_gather(mine, all.data(), 2, DType::i64, {});
   rlhf::detail::late_vector<int, T> disagree;
   std::int64_t most = 0;
   for (std::size_t r = 0; r < ranks; ++r) {
-    most = all[3 * r + 1] > most ? all[3 * r + 1] : most;
-    same_setup = same_setup && all[3 * r + 2] == all[2];
-    if (all[3 * r] != all[0] || all[3 * r + 2] != all[2]) {
+    most = all[2 * r + 1] > most ? all[2 * r + 1] : most;
+    if (all[2 * r] != all[0]) {
       disagree.push_back(static_cast<int>(r));
     }
   }
@@ -49,8 +46,7 @@ void agree(C& world, plan::BasicPlan<T> const& plan, std::uint64_t setup = 0) {
   }
   rlhf::detail::late_vector<std::int64_t, T> everybody(parameters.size() * ranks);
   world.all_gather(parameters.data(), everybody.data(), most, DType::i64, {});
-  std::string what = same_setup ? "all parameters agree, their routes or buckets do not"
-                                : "they were given other layouts or meshes of the two modules";
+  std::string what = "all parameters agree, their routes or buckets do not";
   for (std::size_t p = 0; p < parameters.size(); ++p) {
     bool same = true;
     for (std::size_t r = 1; r < ranks; ++r) {

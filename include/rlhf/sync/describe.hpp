@@ -70,6 +70,117 @@ void check_view(TensorView const& view) {
           "its view has no stride for every dimension; make views with rlhf::view");
 }
 
+namespace detail {
+
+/// Two of a list's boxes that share elements, or -1 and -1. Cost: n log n, and the pairs that share
+/// a place along the first dimension.
+template <class T = void>
+[[nodiscard]] std::pair<int, int> overlapping(std::span<rlhf::detail::late<Box, T> const> boxes) {
+  rlhf::detail::late_vector<int, T> order(boxes.size());
+  for (std::size_t i = 0; i < boxes.size(); ++i) {
+    order[i] = static_cast<int>(i);
+  }
+  auto const box = [&](int number) -> Box const& {
+    return boxes[static_cast<std::size_t>(number)];
+  };
+  rlhf::detail::sort_by(order, [&](int a, int b) {
+    return box(a).rank() != 0 && box(a).start[0] != box(b).start[0]
+               ? box(a).start[0] < box(b).start[0]
+               : a < b;
+  });
+  rlhf::detail::late_vector<int, T> open;
+  for (int const number : order) {
+    if (box(number).empty()) {
+      continue;
+    }
+    std::size_t kept = 0;
+    for (int const other : open) {
+      if (box(number).rank() != 0 && box(other).end(0) <= box(number).start[0]) {
+        continue;
+      }
+      if (!intersection(box(number), box(other)).empty()) {
+        return {other, number};
+      }
+      open[kept++] = other;
+    }
+    open.resize(kept);
+    open.push_back(number);
+  }
+  return {-1, -1};
+}
+
+}  // namespace detail
+
+/// Errors: invalid_argument where a rule gives a rank the same elements twice, or two boxes the
+/// same place in its memory.
+template <class T = void>
+void check_disjoint(Holding const& holding) {
+  if (holding.boxes.size() < 2) {
+    return;
+  }
+  rlhf::detail::late_vector<Box, T> global;
+  rlhf::detail::late_vector<Box, T> local;
+  for (HeldBox const& held : holding.boxes) {
+    global.push_back(held.box);
+    if (!held.strided()) {  // where strided ones lie is the rule's own business
+      local.push_back(Box{held.local_start, held.box.extent});
+    }
+  }
+  auto const [first, second] = detail::overlapping<T>({global.data(), global.size()});
+  if (first >= 0) {
+    fail(Errc::invalid_argument,
+         text("its rule lists elements twice: ", to_string(global[static_cast<std::size_t>(first)]),
+              " and ", to_string(global[static_cast<std::size_t>(second)])));
+  }
+  auto const [one, other] = detail::overlapping<T>({local.data(), local.size()});
+  if (one >= 0) {
+    fail(Errc::invalid_argument,
+         text("its rule puts two boxes into one place: ",
+              to_string(local[static_cast<std::size_t>(one)]), " and ",
+              to_string(local[static_cast<std::size_t>(other)]), " of the rank's tensor"));
+  }
+}
+
+/// Errors: invalid_argument where a parameter of one module lies in memory of the other, so that a
+/// sync would overwrite what it has still to send. Views with gaps are not looked at.
+template <class T>
+void check_apart(BasicLocalParameters<T> const& source,
+                 BasicLocalParameters<T> const& destination) {
+  struct Range {
+    std::uintptr_t begin;
+    std::uintptr_t end;
+    std::string_view name;
+  };
+  auto const ranges_of = [](BasicLocalParameters<T> const& side) {
+    rlhf::detail::late_vector<Range, T> out;
+    for (std::size_t i = 0; i < side.views.size(); ++i) {
+      TensorView const& view = side.views[i];
+      if (view.contiguous() && view.elements() != 0) {
+        auto const begin = reinterpret_cast<std::uintptr_t>(view.data);
+        out.push_back(Range{begin, begin + static_cast<std::uintptr_t>(view.bytes()),
+                            side.description.parameters[i].name});
+      }
+    }
+    rlhf::detail::sort_by(out, [](Range const& a, Range const& b) { return a.begin < b.begin; });
+    return out;
+  };
+  auto const from = ranges_of(source);
+  auto const to = ranges_of(destination);
+  std::size_t s = 0;
+  for (Range const& range : to) {
+    while (s < from.size() && from[s].end <= range.begin) {
+      ++s;
+    }
+    if (s < from.size() && from[s].begin < range.end) {
+      fail(Errc::invalid_argument,
+           text("weight sync: parameter ", range.name, " of the destination and ", from[s].name,
+                " of the source share memory on rank ", source.description.world_rank,
+                "; a sync needs memory of its own on both sides"),
+           source.description.world_rank);
+    }
+  }
+}
+
 /// Errors: invalid_argument where a rule places a box outside the memory of its view.
 template <class T = void>
 void check_placement(TensorView const& view, Holding const& holding) {
@@ -114,6 +225,7 @@ template <Endpoint M>
       check_view(view);
       plan::HeldParameter held{std::string(name), view.dtype, rule.holding(view.shape, layout, at)};
       check_placement(view, held.holding);
+      check_disjoint(held.holding);
       local.description.parameters.push_back(std::move(held));
     } catch (Error const& error) {
       fail(error.code(), text("parameter ", name, " on rank ", world_rank, ": ", error.what()),

@@ -69,6 +69,7 @@ class Executor {
     }
     if (half_[0] + half_[1] != staging_bytes_) {
       staging_bytes_ = half_[0] + half_[1];
+      staging_ = {};  // before the new one, so that a rank never holds both
       staging_ = packer_.allocate(staging_bytes_);
     }
     for (Step& step : steps_) {

@@ -10,15 +10,15 @@
 #include <rlhf/core/ids.hpp>
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/build.hpp>
-#include <rlhf/plan/names.hpp>
 #include <rlhf/plan/owners.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule.hpp>
-#include <rlhf/plan/topology.hpp>
 #include <rlhf/sync/agree.hpp>
 #include <rlhf/sync/check.hpp>
+#include <rlhf/sync/consent.hpp>
 #include <rlhf/sync/describe.hpp>
 #include <rlhf/sync/executor.hpp>
+#include <rlhf/sync/link_options.hpp>
 #include <rlhf/sync/local_side.hpp>
 #include <rlhf/sync/verify.hpp>
 #include <rlhf/tensor/pack.hpp>
@@ -38,56 +38,32 @@ struct PackerFor {
   using type = HostPacker<typename C::Stream>;
 };
 
-/// What the last sync of a rank did.
-struct SyncReport {
-  double seconds = 0;      ///< Wall time on this rank.
-  std::int64_t bytes = 0;  ///< Bytes moved between ranks, over all destination ranks.
-  /// Bytes over time, 1e9 bytes a second.
-  [[nodiscard]] double gigabytes_per_second() const noexcept {
-    return seconds > 0 ? static_cast<double>(bytes) / seconds * 1e-9 : 0;
-  }
-};
-
-/// One of the two modules of a sync.
-enum class Side : std::uint8_t { source, destination };
-
-/// What a link needs beyond its policy; the same on every rank.
-template <class T = void>
-struct BasicLinkOptions {
-  plan::BasicTopology<T> topology{};  ///< For the routes that look at it; flat by default.
-  plan::BasicNameMap<T> names{};      ///< From the source's names to the destination's.
-  /// Globs of destination names; only parameters that fit one take part. Empty: all.
-  rlhf::detail::late_vector<std::string, T> only{};
-  /// Only parameters for which it is true take part. Null: all.
-  bool (*wanted)(std::string_view name) = nullptr;
-
-  [[nodiscard]] bool takes(std::string_view name) const {
-    bool fits = only.empty();
-    for (std::string const& glob : only) {
-      fits = fits || plan::matches_glob(name, glob);
-    }
-    return fits && (wanted == nullptr || wanted(name));
-  }
-};
-
-using LinkOptions = BasicLinkOptions<>;
-
 /// Brings the weights of `Source` into `Destination`, by the destination's SyncPolicy.
 ///
 ///     rlhf::sync::Link link(world, actor, generator);   // plans, compares plans over all ranks
 ///     link.sync(rlhf::Version{1});                       // moves the weights
 ///
-/// Construction, `sync` and `verify` are collective over `world`, whose ranks include both meshes.
+/// Construction, `sync` (or `start` and `finish`), `verify`, `fingerprints` and `replan` are
+/// collective over `world`, whose ranks include both meshes.
 /// Every parameter of the destination needs a source of that name (after the options' name map), or
 /// construction fails; names that only the source lists are left out and named in `plan().unused`.
 /// Where the destination lists the same memory under several names (tied weights), the first one is
 /// brought. Types may differ where both are of f32, bf16 and f16: elements are converted. The
 /// models must list the same parameters at the same addresses while the link lives; after they have
-/// moved their memory, call `rebind` on every rank that did. Errors: incompatible_policy where a
-/// layout pair, name, shape or type does not fit; rank_mismatch where ranks made different plans;
-/// in `sync` what the communicator reports. After an error in `sync` the destination is on no
-/// version (`version()` is empty) until a later sync succeeds. Thread safety: one caller per
-/// object. `world`, `source` and `destination` must outlive it.
+/// moved their memory, call `rebind` on every rank that did. Memory of the two modules must not
+/// overlap.
+///
+/// The destination, as a whole, is on a version or on none: `version()` is empty from `start` until
+/// all ranks have finished and named the same version, after a verification that failed, and after
+/// `rebind`, unless the memory kept its contents. After an error in `sync` a later sync may
+/// succeed; where the communicator is lost with a rank, `replan(other world)` goes on with another
+/// one.
+///
+/// Errors: incompatible_policy where a layout pair, name, shape or type does not fit, or the
+/// destination's ranks do not hold a whole parameter; rank_mismatch where ranks were given
+/// different options, plans or versions; corrupted from a verification; in `sync` what the
+/// communicator reports. Thread safety: one caller per object. `world`, `source` and `destination`
+/// must outlive it.
 template <class Source, class Destination, comm::Communicator C,
           Packer P = typename PackerFor<C>::type>
 class Link {
@@ -130,12 +106,16 @@ class Link {
     version_.reset();
     executor_->run(stream);
   }
-  /// Waits until what `stream` has is done, then says that the destination is on `version`. Call it
-  /// after `start`. Errors: of a rank that did not take part in time, with the step that it
-  /// stopped.
+  /// Waits until what `stream` has is done, verifies where the options say so, and when all ranks
+  /// have come that far says that the destination is on `version`. Call it after `start`.
+  /// Errors: of a rank that did not take part in time, with the step that it stopped.
   void finish(Version version, Stream stream = {}) {
     expect_plan();
     executor_->finish(stream);
+    if (options_.verification != Verification::none) {
+      verify(options_.verification, stream);
+    }
+    commit(*world_, version, stream);
     version_ = version;
     report_.seconds = static_cast<double>(steady_nanoseconds() - begin_) * 1e-9;
     report_.bytes = plan_.bytes_moved;
@@ -151,9 +131,12 @@ class Link {
   }
 
   /// Checks that the destination holds what the source holds: by fingerprints, or all bytes.
-  /// Collective. See sync/verify.hpp.
+  /// Collective; where it fails, it fails on every rank, and the destination is on no version. See
+  /// sync/verify.hpp.
   void verify(Verification how = Verification::fingerprint, Stream stream = {}) {
     expect_plan();
+    auto const before = version_;
+    version_.reset();
     if (how == Verification::fingerprint) {
       sync::verify(*world_, plan_, executor_->schedule(), source_side_, destination_side_, packer_,
                    stream);
@@ -161,6 +144,7 @@ class Link {
       compare(*world_, plan_, executor_->schedule(), source_side_, destination_side_, packer_,
               stream);
     }
+    version_ = before;
   }
 
   /// 64 bits for each parameter of one side, in the order of `plan().parameters`, the same on every
@@ -177,8 +161,12 @@ class Link {
                                   of_source ? source_side_ : destination_side_, packer_, stream);
   }
 
-  /// Takes the models' memory as it is now. Not collective.
-  void rebind() {
+  /// Takes the models' memory as it is now. Not collective. The destination is on no version until
+  /// the next sync, unless its memory kept its contents (it was offloaded and came back).
+  void rebind(Contents contents = Contents::lost) {
+    if (contents == Contents::lost) {
+      version_.reset();
+    }
     if constexpr (fits) {
       if (source_->mesh().rank_of(world_->rank()) >= 0) {
         source_side_.rebind(renamed(local_parameters(*source_, world_->rank())));
@@ -197,6 +185,12 @@ class Link {
   void replan() {
     version_.reset();
     make();
+  }
+  /// The same on another communicator, such as one made after a rank was lost, with the ranks that
+  /// both models' meshes name now.
+  void replan(C& world) {
+    world_ = &world;
+    replan();
   }
 
   /// The version this rank's destination weights are from; empty before the first sync and after a
@@ -219,19 +213,24 @@ class Link {
     if constexpr (fits) {
       BasicLocalParameters<Late> from = parameters_of(*source_);
       BasicLocalParameters<Late> to = taken(parameters_of(*destination_));
+      check_apart(from, to);
       auto given = plan::placement_of(
           gather_description(*world_, source_->mesh(), source_->layout(), from.description),
           "source");
-      plan::rename(given, options_.names);
       auto const needed = plan::placement_of(
           gather_description(*world_, destination_->mesh(), destination_->layout(), to.description),
           "destination");
-      auto made = plan::build(
-          given, needed,
-          plan::Options{Policy::route, Policy::source_choice, Policy::bucket_bytes.count},
-          options_.topology);
+      auto const asked = consent_of(source_->layout(), source_->mesh(), destination_->layout(),
+                                    destination_->mesh(), given, needed, options_);
+      plan::rename(given, options_.names);
+      agree(*world_, asked);
+      check_wanted(needed);
+      plan::Options const chosen{
+          Policy::route, Policy::source_choice,
+          options_.bucket_bytes(Policy::bucket_bytes, plan::Options{}.slots)};
+      auto made = plan::build(given, needed, chosen, options_.topology);
       from = renamed(std::move(from));
-      agree(*world_, made, setup_fingerprint(*source_, *destination_));
+      agree(*world_, made);
       executor_.reset();
       plan_ = std::move(made);
       source_owned_ = plan::owned_pieces(plan_, given, world_->rank());
@@ -275,21 +274,25 @@ class Link {
            a.strides == b.strides && held_a.holding == held_b.holding;
   }
 
-  [[nodiscard]] static std::uint64_t setup_fingerprint(Source const& source,
-                                                       Destination const& destination) {
-    Fingerprint print;
-    auto const add = [&](Layout const& layout, Mesh const& mesh) {
-      for (int const size : {layout.tensor, layout.pipeline, layout.expert, layout.data,
-                             layout.fsdp, layout.zero, mesh.size()}) {
-        print.add(static_cast<std::uint64_t>(size));
+  /// Errors: incompatible_policy where options ask for what is not there, or parameters have gaps.
+  void check_wanted(plan::BasicPlacement<Late> const& needed) const {
+    if (needed.parameters.empty() && !options_.takes_all()) {
+      fail(Errc::incompatible_policy,
+           "weight sync: no parameter of the destination fits `only` and `wanted`");
+    }
+    for (std::string const& glob : options_.only) {
+      bool found = false;
+      for (auto const& parameter : needed.parameters) {
+        found = found || plan::matches_glob(parameter.name, glob);
       }
-      for (int const rank : mesh.world_ranks()) {
-        print.add(static_cast<std::uint64_t>(rank));
+      if (!found) {
+        fail(Errc::incompatible_policy, text("weight sync: `only` asks for ", glob,
+                                             ", which no parameter of the destination ", "fits"));
       }
-    };
-    add(source.layout(), source.mesh());
-    add(destination.layout(), destination.mesh());
-    return print.value();
+    }
+    if (options_.extent == Extent::whole) {
+      plan::expect_whole(needed, "destination");
+    }
   }
 
   template <class M>

@@ -27,23 +27,47 @@ enum class Verification : std::uint8_t {
   full,         ///< Every byte once more over the links: for tests.
 };
 
+namespace detail {
+
+/// Ends a verification on all ranks alike. `mine` says what this rank found wrong, or nothing.
+template <comm::Communicator C>
+void verdict(C& world, std::string const& mine, typename C::Stream stream) {
+  // The lowest rank that found something; 0 stands for none.
+  std::int64_t found = mine.empty() ? 0 : world.size() - world.rank();
+  world.all_reduce(&found, &found, 1, DType::i64, comm::Reduce::max, stream);
+  comm::settle(world, stream);
+  if (!mine.empty()) {
+    fail(Errc::corrupted, mine, world.rank());
+  }
+  if (found != 0) {
+    int const culprit = world.size() - static_cast<int>(found);
+    fail(Errc::corrupted,
+         text("weight sync: rank ", culprit, " holds what was not sent; its own error says what"),
+         culprit);
+  }
+}
+
+}  // namespace detail
+
 /// Compares, for every piece of a rank's schedule, the fingerprint of the source's memory with that
 /// of each destination's. Collective over the ranks of the plan; call it while the source still
 /// holds what it sent.
 ///
-/// Errors: corrupted, on the rank that holds the wrong bytes, naming parameter, elements, source
-/// and destination. Cost: one read of the weights on both sides, 8 bytes a piece on the links.
+/// Errors: corrupted, on every rank: where the wrong bytes are with parameter, elements, source and
+/// destination, elsewhere with that rank. Cost: one read of the weights on both sides, 8 bytes a
+/// piece on the links.
 template <comm::Communicator C, Packer P, class T>
 void verify(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> const& schedule,
             LocalSide<T> const& source, LocalSide<T> const& destination, P& packer,
             typename C::Stream stream = {}) {
   int const me = world.rank();
+  std::string fault;
   auto const wrong = [&](plan::Piece const& piece, int from) {
-    fail(Errc::corrupted,
-         text("weight sync: ", plan.parameters[static_cast<std::size_t>(piece.parameter)], " ",
-              to_string(piece.box), " on destination rank ", me, " is not what source rank ", from,
-              " holds"),
-         me);
+    if (fault.empty()) {
+      fault = text("weight sync: ", plan.parameters[static_cast<std::size_t>(piece.parameter)], " ",
+                   to_string(piece.box), " on destination rank ", me, " is not what source rank ",
+                   from, " holds");
+    }
   };
   rlhf::detail::late_vector<std::vector<std::int64_t>, T> sent(schedule.buckets.size());
   rlhf::detail::late_vector<std::vector<std::int64_t>, T> expected(schedule.buckets.size());
@@ -88,6 +112,7 @@ void verify(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> con
       }
     }
   }
+  detail::verdict(world, fault, stream);
 }
 
 /// The fingerprint of every parameter of a plan on one side, from the pieces that this rank answers
@@ -109,8 +134,8 @@ template <comm::Communicator C, Packer P, class T>
 /// Sends everything once more, bucket by bucket, and compares all bytes. Collective over the ranks
 /// of the plan; call it while the source still holds what it sent.
 ///
-/// Errors: corrupted, on every rank that holds wrong bytes, when all is compared; it names the
-/// first parameter, elements and source. Cost: a sync without overlap, and two buckets of memory.
+/// Errors: corrupted, on every rank, when all is compared; where wrong bytes are it names the first
+/// parameter, elements and source. Cost: a sync without overlap, and two buckets of memory.
 template <comm::Communicator C, Packer P, class T>
 void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> const& schedule,
              LocalSide<T> const& source, LocalSide<T> const& destination, P& packer,
@@ -171,9 +196,7 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
       found(copy.piece, me);
     }
   }
-  if (!wrong.empty()) {
-    fail(Errc::corrupted, wrong, me);
-  }
+  detail::verdict(world, wrong, stream);
 }
 
 }  // namespace rlhf::inline v0::sync

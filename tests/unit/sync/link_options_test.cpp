@@ -254,7 +254,7 @@ void check_cast(std::function<From(float)> const& make, std::function<float(To)>
     } catch (rlhf::Error const& error) {
       found = error.code() == rlhf::Errc::corrupted;
     }
-    CHECK(found == to.present());
+    CHECK(found);  // where it is, and on all other ranks
   });
 }
 
