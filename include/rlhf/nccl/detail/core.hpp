@@ -258,7 +258,10 @@ class Core {
   void execute(std::span<Operation> ops) {
     cuda::DeviceGuard const guard(state_.device());
     int const size = state_.size();
-    bool const staged = !ops.front().stream.capturing() && ops.front().kind != Kind::barrier &&
+    bool const capturing = ops.front().stream.capturing();
+    expects(!capturing || !(ops.front().stream == cuda::StreamView()),
+            "the default stream cannot be used while another one is captured");
+    bool const staged = !capturing && ops.front().kind != Kind::barrier &&
                         staging_->place(ops, state_.rank(), size);
     state_.count_call();
     if (staged) {
