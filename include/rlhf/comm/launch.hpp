@@ -105,7 +105,7 @@ class LaunchReader {
     std::size_t const colon = value.rfind(':');
     std::string_view const host = value.substr(0, colon == value.npos ? 0 : colon);
     bool const bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-    if (host.empty() || (!bracketed && host.find(':') != host.npos)) {
+    if (host.empty() || (!bracketed && host.find_first_of(":[]") != host.npos)) {
       fail(Errc::invalid_argument, text("the environment variable ", name, " is \"", value,
                                         "\", must be host:port of rank 0, like 10.0.0.1:29511"));
     }
@@ -132,18 +132,24 @@ class LaunchReader {
   return 20'000 + static_cast<int>(Fingerprint{}.add(job).value() % 10'000);
 }
 
-/// The first host of Slurm's list: `node[03-07,12],login1` gives `node03`.
+/// The first host of Slurm's list: `node[03-07,12]-ib,login1` gives `node03-ib`.
 template <class = void>
 [[nodiscard]] std::string first_host(std::string_view list) {
-  std::size_t const end = list.find_first_of(",[");
-  std::string host(list.substr(0, end));
-  if (end != list.npos && list[end] == '[') {
-    std::string_view const inside = list.substr(end + 1);
-    host += inside.substr(0, inside.find_first_of(",-]"));
-    std::size_t const close = inside.find(']');
-    std::string_view const behind =
-        close == inside.npos ? std::string_view() : inside.substr(close + 1);
-    host += behind.substr(0, behind.find(','));
+  std::string host;
+  bool inside = false;  // brackets
+  bool skip = false;    // what follows the first number in them
+  for (char const letter : list) {
+    if (letter == '[') {
+      inside = true;
+    } else if (letter == ']') {
+      inside = false;
+      skip = false;
+    } else if (!inside && letter == ',') {
+      break;
+    } else {
+      skip = skip || (inside && (letter == ',' || letter == '-'));
+      host += skip ? std::string() : std::string(1, letter);
+    }
   }
   return host;
 }
