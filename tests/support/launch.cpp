@@ -7,6 +7,8 @@
 // ". When one rank fails the others get five seconds to say why before they are killed; at the
 // deadline all are killed. The exit status is 0 if every rank ended with 0, 77 if every rank ended
 // with 77 (skipped), 124 at the deadline, else that of the first rank that failed.
+//
+// --killed RANK: this rank must end by SIGKILL (or with 77), which counts as success.
 
 #include <algorithm>
 #include <chrono>
@@ -34,6 +36,7 @@ constexpr std::chrono::seconds grace_after_failure{5};
 struct Options {
   int ranks = 0;
   int timeout_s = 60;
+  int killed = -1;
   std::vector<char*> command;
 };
 
@@ -62,6 +65,8 @@ Options parse(int argc, char** argv) {
       options.ranks = std::atoi(argv[i + 1]);
     } else if (name == "--timeout-s") {
       options.timeout_s = std::atoi(argv[i + 1]);
+    } else if (name == "--killed") {
+      options.killed = std::atoi(argv[i + 1]);
     } else {
       fail("unknown option " + std::string{name});
     }
@@ -70,7 +75,9 @@ Options parse(int argc, char** argv) {
     options.command.push_back(argv[i]);
   }
   if (options.ranks < 1 || options.timeout_s < 1 || options.command.empty()) {
-    fail("usage: rlhf_launch --ranks N [--timeout-s SECONDS] -- program [argument...]");
+    fail(
+        "usage: rlhf_launch --ranks N [--timeout-s SECONDS] [--killed RANK] -- program "
+        "[argument...]");
   }
   options.command.push_back(nullptr);
   return options;
@@ -150,8 +157,13 @@ void wait_for_output(std::vector<Child>& children) {
   }
 }
 
-int exit_code(int status) {
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+/// 0 for success, 77 for skipped. A rank that is to be killed must not end in another way.
+int exit_code(int status, bool to_be_killed) {
+  int const code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (!to_be_killed || code == exit_skipped) {
+    return code;
+  }
+  return code == 128 + SIGKILL ? 0 : 1;
 }
 
 void kill_all(std::vector<Child> const& children) {
@@ -182,7 +194,7 @@ int run(Options const& options, std::string const& folder) {
       if (child.running && waitpid(child.pid, &child.status, WNOHANG) == child.pid) {
         child.running = false;
         --running;
-        int const code = exit_code(child.status);
+        int const code = exit_code(child.status, static_cast<int>(i) == options.killed);
         skipped += code == exit_skipped ? 1 : 0;
         if (code != 0 && code != exit_skipped && first_failure == 0 && !killed) {
           first_failure = code;

@@ -18,7 +18,7 @@ namespace rlhf::inline v0::cuda {
   int count = 0;
   cudaError_t const status = cudaGetDeviceCount(&count);
   if (status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver) {
-    detail::forget(status);
+    forget(status);
     return 0;
   }
   check(status, "cudaGetDeviceCount");
@@ -29,7 +29,7 @@ namespace rlhf::inline v0::cuda {
 inline void expect_devices(int count, SourceLocation location = SourceLocation::current()) {
   int present = 0;
   cudaError_t const status = cudaGetDeviceCount(&present);
-  detail::forget(status);
+  forget(status);
   if (status != cudaSuccess || present < count) {
     throw Error(
         Errc::cuda,
@@ -123,7 +123,7 @@ inline void enable_peer_access(int device, int peer) {
   DeviceGuard const guard(device);
   cudaError_t const status = cudaDeviceEnablePeerAccess(peer, 0);
   if (status == cudaErrorPeerAccessAlreadyEnabled) {
-    detail::forget(status);
+    forget(status);
   } else if (status != cudaSuccess) {
     check(status, text("peer access of device ", device, " to device ", peer));
   }

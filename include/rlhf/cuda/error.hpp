@@ -12,7 +12,6 @@
 #include <cuda_runtime_api.h>
 
 namespace rlhf::inline v0::cuda {
-namespace detail {
 
 /// Takes `status` out of CUDA's memory of the last error, if it is there: a failure that is
 /// reported here must not appear again in someone's later check. Errors that broke the context stay
@@ -22,6 +21,8 @@ inline void forget(cudaError_t status) noexcept {
     static_cast<void>(cudaGetLastError());
   }
 }
+
+namespace detail {
 
 [[noreturn]] inline void fail(cudaError_t status, std::string_view what, SourceLocation location) {
   forget(status);

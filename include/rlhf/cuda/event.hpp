@@ -52,7 +52,7 @@ class Event {
   [[nodiscard]] bool done() const {
     cudaError_t const status = cudaEventQuery(event_);
     if (status == cudaErrorNotReady) {
-      detail::forget(status);
+      forget(status);
       return false;
     }
     check(status, "cudaEventQuery");

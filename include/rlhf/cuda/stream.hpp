@@ -29,7 +29,7 @@ class StreamView {
   [[nodiscard]] bool done() const {
     cudaError_t const status = cudaStreamQuery(stream_);
     if (status == cudaErrorNotReady) {
-      detail::forget(status);
+      forget(status);
       return false;
     }
     check(status, "cudaStreamQuery");
@@ -42,7 +42,7 @@ class StreamView {
     cudaError_t const status = cudaStreamIsCapturing(stream_, &capture);
     if (status == cudaErrorStreamCaptureImplicit) {
       // The legacy stream while another stream of this thread captures: no call on it is allowed.
-      detail::forget(status);
+      forget(status);
       return true;
     }
     check(status, "cudaStreamIsCapturing");
