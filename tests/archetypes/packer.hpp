@@ -23,6 +23,14 @@ class Packer {
     friend Packer;
     typename rlhf::HostPacker<S>::Table regions_;
   };
+  class Pairs {
+   public:
+    Pairs() = default;
+
+   private:
+    friend Packer;
+    typename rlhf::HostPacker<S>::Pairs regions_;
+  };
   class Memory {
    public:
     Memory() = default;
@@ -44,10 +52,15 @@ class Packer {
   void unpack(Table const& table, std::byte const* from, Stream stream) {
     host_.unpack(table.regions_, from, stream);
   }
-  void copy(Table const& from, Table const& to, Stream stream) {
-    host_.copy(from.regions_, to.regions_, stream);
+  Pairs pair(std::span<rlhf::Region const> from, std::span<rlhf::Region const> to) {
+    Pairs pairs;
+    pairs.regions_ = host_.pair(from, to);
+    return pairs;
   }
-  std::uint64_t fingerprint(rlhf::PlacedBox const& placed) { return host_.fingerprint(placed); }
+  void copy(Pairs const& pairs, Stream stream) { host_.copy(pairs.regions_, stream); }
+  void fingerprints(std::span<rlhf::PlacedBox const> placed, std::uint64_t* out) {
+    host_.fingerprints(placed, out);
+  }
   Memory allocate(std::int64_t bytes) {
     Memory memory;
     memory.bytes_ = std::make_unique<std::byte[]>(static_cast<std::size_t>(bytes));

@@ -114,6 +114,7 @@ class LanePacker {
   using Stream = StreamNumber;
   using Host = rlhf::HostPacker<int>;
   using Table = std::shared_ptr<Host::Table>;
+  using Pairs = std::shared_ptr<Host::Pairs>;
   using Fence = std::shared_ptr<::Fence>;
 
   explicit LanePacker(Streams& streams) : streams_(&streams) {}
@@ -127,11 +128,17 @@ class LanePacker {
   void unpack(Table const& table, std::byte const* from, Stream stream) const {
     streams_->put(stream, [this, table, from] { host_.unpack(*table, from); });
   }
-  void copy(Table const& from, Table const& to, Stream stream) const {
-    streams_->put(stream, [this, from, to] { host_.copy(*from, *to); });
+  [[nodiscard]] Pairs pair(std::span<rlhf::Region const> from,
+                           std::span<rlhf::Region const> to) const {
+    return std::make_shared<Host::Pairs>(host_.pair(from, to));
   }
-  [[nodiscard]] std::uint64_t fingerprint(rlhf::PlacedBox const& placed) const {
-    return host_.fingerprint(placed);
+  void copy(Pairs const& pairs, Stream stream) const {
+    if (pairs != nullptr) {
+      streams_->put(stream, [this, pairs] { host_.copy(*pairs); });
+    }
+  }
+  void fingerprints(std::span<rlhf::PlacedBox const> placed, std::uint64_t* out) const {
+    host_.fingerprints(placed, out);
   }
   [[nodiscard]] std::vector<std::byte> allocate(std::int64_t bytes) const {
     return host_.allocate(bytes);

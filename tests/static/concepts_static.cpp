@@ -71,7 +71,7 @@ struct PacksButNeverUnpacks : rlhf::HostPacker<Stream> {
   void unpack() = delete;
 };
 struct NoFingerprint : rlhf::HostPacker<Stream> {
-  void fingerprint() = delete;
+  void fingerprints() = delete;
 };
 static_assert(!rlhf::Packer<PacksButNeverUnpacks> && !rlhf::Packer<NoFingerprint>);
 

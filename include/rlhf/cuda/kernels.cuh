@@ -184,7 +184,7 @@ __global__ void end_kernel(Meeting meeting) {
     return;
   }
   for (std::uint32_t i = threadIdx.x; i < meeting.expected_count; i += blockDim.x) {
-    auto const sent = *static_cast<unsigned long long volatile*>(meeting.expected + i);
+    auto const sent = *static_cast<unsigned long long const volatile*>(meeting.expected + i);
     if (sent != meeting.arrived[i]) {
       atomicMin(&meeting.waiting.report->wrong, i);
     }

@@ -11,11 +11,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace rlhf::inline v0::cuda::detail {
 
 /// Bytes that one instruction loads and stores.
-template <int Bytes>
+template <std::size_t Bytes>
 struct alignas(Bytes) Vector {
   unsigned char bytes[Bytes];
 };
@@ -55,6 +56,9 @@ RLHF_HOST_DEVICE inline At locate(Job const& job, std::uint32_t vector) noexcept
   std::uint32_t row = vector / job.per_row;
   std::int64_t const element = (vector - row * job.per_row) * width;
   At at{element * from_size, element * to_size, job.index + static_cast<std::uint64_t>(element)};
+#ifdef __CUDA_ARCH__
+#  pragma unroll 1
+#endif
   for (int d = 0; d < job.outer; ++d) {
     std::uint32_t const above = d + 1 < job.outer ? row / job.counts[d] : 0;
     auto const here = static_cast<std::int64_t>(row - above * job.counts[d]);
@@ -67,7 +71,7 @@ RLHF_HOST_DEVICE inline At locate(Job const& job, std::uint32_t vector) noexcept
 }
 
 /// What `count` elements of `Word`, one after the other from a global index, add to a fingerprint.
-template <class Word, int Count, class Bytes>
+template <class Word, std::size_t Count, class Bytes>
 RLHF_HOST_DEVICE std::uint64_t print_vector(Bytes const& vector, std::uint64_t key,
                                             std::uint64_t index) noexcept {
   static_assert(sizeof(Bytes) == sizeof(Word) * Count);
@@ -81,7 +85,7 @@ RLHF_HOST_DEVICE std::uint64_t print_vector(Bytes const& vector, std::uint64_t k
 #ifdef __CUDA_ARCH__
 #  pragma unroll
 #endif
-  for (int i = 0; i < Count; ++i) {
+  for (std::size_t i = 0; i < Count; ++i) {
     if (lane == fingerprint_group) {
       lane = 0;
       group = group_fingerprint(key, ++number);
@@ -91,17 +95,25 @@ RLHF_HOST_DEVICE std::uint64_t print_vector(Bytes const& vector, std::uint64_t k
   return sum;
 }
 
-/// Loads that a thread has in flight.
-inline constexpr int in_flight = 4;
+struct NoPrint {
+  template <class Bytes>
+  RLHF_HOST_DEVICE std::uint64_t operator()(Bytes const&, std::uint64_t) const noexcept {
+    return 0;
+  }
+};
 
 /// Vectors begin + lane, begin + lane + lanes, ... of a job: `Load` bytes each become `Store` bytes
 /// by `change`, are added to a fingerprint by `print` and stored where the job has a place for
 /// them. Returns the sum.
-template <int Load, int Store, class Change, class Print>
+template <std::size_t Load, std::size_t Store, class Change, class Print>
 RLHF_HOST_DEVICE std::uint64_t move_vectors(Job const& job, std::byte const* from, std::byte* to,
                                             std::uint32_t begin, std::uint32_t end,
                                             std::uint32_t lane, std::uint32_t lanes,
                                             Change const& change, Print const& print) {
+  // Loads that a thread has in flight: narrow vectors are rare, and not worth the code.
+  constexpr std::size_t in_flight = Load < 16 && Store < 16          ? 1
+                                    : std::is_same_v<Print, NoPrint> ? 4
+                                                                     : 2;
   std::uint64_t sum = 0;
   for (std::uint64_t first = std::uint64_t{begin} + lane; first < end; first += in_flight * lanes) {
     Vector<Load> loaded[in_flight];
@@ -109,8 +121,8 @@ RLHF_HOST_DEVICE std::uint64_t move_vectors(Job const& job, std::byte const* fro
 #ifdef __CUDA_ARCH__
 #  pragma unroll
 #endif
-    for (int i = 0; i < in_flight; ++i) {
-      std::uint64_t const vector = first + static_cast<std::uint64_t>(i) * lanes;
+    for (std::size_t i = 0; i < in_flight; ++i) {
+      std::uint64_t const vector = first + i * lanes;
       if (vector < end) {
         at[i] = locate(job, static_cast<std::uint32_t>(vector));
         loaded[i] = *reinterpret_cast<Vector<Load> const*>(from + at[i].from);
@@ -119,8 +131,8 @@ RLHF_HOST_DEVICE std::uint64_t move_vectors(Job const& job, std::byte const* fro
 #ifdef __CUDA_ARCH__
 #  pragma unroll
 #endif
-    for (int i = 0; i < in_flight; ++i) {
-      if (first + static_cast<std::uint64_t>(i) * lanes < end) {
+    for (std::size_t i = 0; i < in_flight; ++i) {
+      if (first + i * lanes < end) {
         Vector<Store> const changed = change(loaded[i]);
         sum += print(changed, at[i].index);
         if (to != nullptr) {
@@ -132,19 +144,16 @@ RLHF_HOST_DEVICE std::uint64_t move_vectors(Job const& job, std::byte const* fro
   return sum;
 }
 
+template <DType Type>
+inline constexpr std::size_t bytes_of = static_cast<std::size_t>(size_of(Type));
+
 struct Unchanged {
   template <class Bytes>
   RLHF_HOST_DEVICE Bytes operator()(Bytes const& bytes) const noexcept {
     return bytes;
   }
 };
-struct NoPrint {
-  template <class Bytes>
-  RLHF_HOST_DEVICE std::uint64_t operator()(Bytes const&, std::uint64_t) const noexcept {
-    return 0;
-  }
-};
-template <class Word, int Count>
+template <class Word, std::size_t Count>
 struct PrintWords {
   std::uint64_t key;
   template <class Bytes>
@@ -153,18 +162,18 @@ struct PrintWords {
     return print_vector<Word, Count>(bytes, key, index);
   }
 };
-template <DType From, DType To, int Count>
+template <DType From, DType To, std::size_t Count>
 struct Cast {
-  RLHF_HOST_DEVICE auto operator()(Vector<Count * size_of(From)> const& in) const noexcept {
-    Vector<Count * size_of(To)> out;
+  RLHF_HOST_DEVICE auto operator()(Vector<Count * bytes_of<From>> const& in) const noexcept {
+    Vector<Count * bytes_of<To>> out;
     auto const* const read = reinterpret_cast<std::byte const*>(&in);
     auto* const write = reinterpret_cast<std::byte*>(&out);
 #ifdef __CUDA_ARCH__
 #  pragma unroll
 #endif
-    for (int i = 0; i < Count; ++i) {
-      rlhf::detail::put_float(To, write + i * size_of(To),
-                              rlhf::detail::as_float(From, read + i * size_of(From)));
+    for (std::size_t i = 0; i < Count; ++i) {
+      rlhf::detail::put_float(To, write + i * bytes_of<To>,
+                              rlhf::detail::as_float(From, read + i * bytes_of<From>));
     }
     return out;
   }
@@ -179,9 +188,8 @@ RLHF_HOST_DEVICE std::uint64_t move_plain(Job const& job, std::byte const* from,
   int const bytes = job.width * size;
   if constexpr (Prints) {
     bool const full = job.width != 1;
-#define RLHF_MOVE(Word, elements)                            \
-  move_vectors<static_cast<int>(sizeof(Word)) * (elements),  \
-               static_cast<int>(sizeof(Word)) * (elements)>( \
+#define RLHF_MOVE(Word, elements)                                     \
+  move_vectors<sizeof(Word) * (elements), sizeof(Word) * (elements)>( \
       job, from, to, begin, end, lane, lanes, Unchanged{}, PrintWords<Word, (elements)>{job.key})
     switch (size) {
       case 1:
@@ -210,12 +218,12 @@ RLHF_HOST_DEVICE std::uint64_t move_plain(Job const& job, std::byte const* from,
   }
 }
 
-template <DType From, DType To, bool Prints, int Count>
+template <DType From, DType To, bool Prints, std::size_t Count>
 RLHF_HOST_DEVICE std::uint64_t move_cast_by(Job const& job, std::byte const* from, std::byte* to,
                                             std::uint32_t begin, std::uint32_t end,
                                             std::uint32_t lane, std::uint32_t lanes) {
-  constexpr int load = Count * static_cast<int>(size_of(From));
-  constexpr int store = Count * static_cast<int>(size_of(To));
+  constexpr std::size_t load = Count * bytes_of<From>;
+  constexpr std::size_t store = Count * bytes_of<To>;
   if constexpr (!Prints) {
     return move_vectors<load, store>(job, from, to, begin, end, lane, lanes,
                                      Cast<From, To, Count>{}, NoPrint{});
@@ -233,8 +241,7 @@ template <DType From, DType To, bool Prints>
 RLHF_HOST_DEVICE std::uint64_t move_cast(Job const& job, std::byte const* from, std::byte* to,
                                          std::uint32_t begin, std::uint32_t end, std::uint32_t lane,
                                          std::uint32_t lanes) {
-  constexpr int full =
-      16 / static_cast<int>(size_of(From) < size_of(To) ? size_of(To) : size_of(From));
+  constexpr std::size_t full = 16 / (bytes_of<From> < bytes_of<To> ? bytes_of<To> : bytes_of<From>);
   return job.width == full
              ? move_cast_by<From, To, Prints, full>(job, from, to, begin, end, lane, lanes)
              : move_cast_by<From, To, Prints, 1>(job, from, to, begin, end, lane, lanes);

@@ -91,8 +91,7 @@ class Executor {
       from.push_back(source.region(*plan_, copy.piece));
       to.push_back(destination.region(*plan_, copy.piece));
     }
-    copy_from_ = packer_.prepare({from.data(), from.size()});
-    copy_to_ = packer_.prepare({to.data(), to.size()});
+    copies_ = packer_.pair({from.data(), from.size()}, {to.data(), to.size()});
     slots_.prepare(packer_, steps_.size());
   }
 
@@ -102,7 +101,7 @@ class Executor {
   /// parameter; the destination is then neither old nor new.
   void run(Stream stream = {}) {
     slots_.begin(packer_, stream);
-    packer_.copy(copy_from_, copy_to_, slots_.to_copy(packer_, stream));
+    packer_.copy(copies_, slots_.to_copy(packer_, stream));
     for (std::size_t s = 0; s < steps_.size(); ++s) {
       try {
         run_step(steps_[s], stream);
@@ -361,8 +360,7 @@ class Executor {
   rlhf::detail::late_vector<Step, T> steps_;
   rlhf::detail::late_vector<Place, T> places_;  // of every bucket
   rlhf::detail::late_vector<typename P::Table, T> tables_;
-  typename P::Table copy_from_{};
-  typename P::Table copy_to_{};
+  typename P::Pairs copies_{};
   Slots<P> slots_;
   Staging staging_{};
   std::int64_t staging_bytes_ = 0;

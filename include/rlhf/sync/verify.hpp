@@ -29,6 +29,28 @@ enum class Verification : std::uint8_t {
 
 namespace detail {
 
+/// Boxes and their fingerprints.
+template <class T>
+struct Prints {
+  rlhf::detail::late_vector<PlacedBox, T> boxes;
+  rlhf::detail::late_vector<std::uint64_t, T> values;
+
+  /// Adds pieces; returns where the first is.
+  std::size_t add(LocalSide<T> const& side, plan::BasicPlan<T> const& plan,
+                  rlhf::detail::late_vector<plan::Piece, T> const& pieces) {
+    std::size_t const at = boxes.size();
+    for (plan::Piece const& piece : pieces) {
+      boxes.push_back(side.place(plan, piece));
+    }
+    return at;
+  }
+  template <Packer P>
+  void take(P& packer) {
+    values.resize(boxes.size());
+    packer.fingerprints({boxes.data(), boxes.size()}, values.data());
+  }
+};
+
 /// Ends a verification on all ranks alike. `mine` says what this rank found wrong, or nothing.
 template <comm::Communicator C>
 void verdict(C& world, std::string const& mine, typename C::Stream stream) {
@@ -69,46 +91,65 @@ void verify(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> con
                    from, " holds");
     }
   };
-  rlhf::detail::late_vector<std::vector<std::int64_t>, T> sent(schedule.buckets.size());
+  // All boxes in one call: a packer of device memory reads them in one pass.
+  detail::Prints<T> prints;
+  rlhf::detail::late_vector<std::size_t, T> sent_at(schedule.buckets.size(), 0);
+  rlhf::detail::late_vector<std::size_t, T> kept_at(schedule.buckets.size(), 0);
+  auto const path_of = [&](plan::Bucket const& bucket) -> plan::Path const& {
+    return plan.paths[static_cast<std::size_t>(
+        schedule.flows[static_cast<std::size_t>(bucket.flow)].path)];
+  };
+  auto const source_of = [&](plan::Bucket const& bucket) {
+    return schedule.flows[static_cast<std::size_t>(bucket.flow)].source;
+  };
+  for (std::size_t b = 0; b < schedule.buckets.size(); ++b) {
+    plan::Bucket const& bucket = schedule.buckets[b];
+    if (source_of(bucket) == me) {
+      sent_at[b] = prints.add(source, plan, bucket.pieces);
+    }
+    if (rlhf::detail::contains(path_of(bucket).destinations, me)) {
+      kept_at[b] = prints.add(destination, plan, bucket.pieces);
+    }
+  }
+  std::size_t const copies_at = prints.boxes.size();
+  for (plan::LocalCopy const& copy : schedule.copies) {
+    prints.boxes.push_back(source.place(plan, copy.piece));
+    prints.boxes.push_back(destination.place(plan, copy.piece));
+  }
+  prints.take(packer);
   rlhf::detail::late_vector<std::vector<std::int64_t>, T> expected(schedule.buckets.size());
   comm::grouped(
       world,
       [&] {
         for (std::size_t b = 0; b < schedule.buckets.size(); ++b) {
           plan::Bucket const& bucket = schedule.buckets[b];
-          plan::Flow const& flow = schedule.flows[static_cast<std::size_t>(bucket.flow)];
-          plan::Path const& path = plan.paths[static_cast<std::size_t>(flow.path)];
-          if (flow.source == me) {
-            for (plan::Piece const& piece : bucket.pieces) {
-              sent[b].push_back(
-                  static_cast<std::int64_t>(packer.fingerprint(source.place(plan, piece))));
-            }
+          plan::Path const& path = path_of(bucket);
+          if (source_of(bucket) == me) {
             for (int const to : path.destinations) {
-              world.send(sent[b].data(), std::ssize(sent[b]), DType::i64, to, stream);
+              world.send(prints.values.data() + sent_at[b], std::ssize(bucket.pieces), DType::i64,
+                         to, stream);
             }
           }
           if (rlhf::detail::contains(path.destinations, me)) {
             expected[b].resize(bucket.pieces.size());
-            world.recv(expected[b].data(), std::ssize(expected[b]), DType::i64, flow.source,
+            world.recv(expected[b].data(), std::ssize(expected[b]), DType::i64, source_of(bucket),
                        stream);
           }
         }
       },
       stream);
   comm::settle(world, stream);
-  // Everything is exchanged: from here a fault on this rank leaves no other rank waiting.
+  std::size_t at = copies_at;
   for (plan::LocalCopy const& copy : schedule.copies) {
-    if (copy.rank == me && packer.fingerprint(source.place(plan, copy.piece)) !=
-                               packer.fingerprint(destination.place(plan, copy.piece))) {
+    if (prints.values[at] != prints.values[at + 1]) {
       wrong(copy.piece, me);
     }
+    at += 2;
   }
   for (std::size_t b = 0; b < schedule.buckets.size(); ++b) {
     for (std::size_t i = 0; i < expected[b].size(); ++i) {
-      plan::Piece const& piece = schedule.buckets[b].pieces[i];
-      if (static_cast<std::int64_t>(packer.fingerprint(destination.place(plan, piece))) !=
-          expected[b][i]) {
-        wrong(piece, schedule.flows[static_cast<std::size_t>(schedule.buckets[b].flow)].source);
+      if (static_cast<std::int64_t>(prints.values[kept_at[b] + i]) != expected[b][i]) {
+        wrong(schedule.buckets[b].pieces[i], source_of(schedule.buckets[b]));
       }
     }
   }
@@ -123,8 +164,11 @@ template <comm::Communicator C, Packer P, class T>
     rlhf::detail::late_vector<plan::Piece, T> const& owned, LocalSide<T> const& side, P& packer,
     typename C::Stream stream = {}) {
   rlhf::detail::late_vector<std::uint64_t, C> sums(plan.parameters.size(), 0);
-  for (plan::Piece const& piece : owned) {
-    sums[static_cast<std::size_t>(piece.parameter)] += packer.fingerprint(side.place(plan, piece));
+  detail::Prints<T> prints;
+  prints.add(side, plan, owned);
+  prints.take(packer);
+  for (std::size_t i = 0; i < owned.size(); ++i) {
+    sums[static_cast<std::size_t>(owned[i].parameter)] += prints.values[i];
   }
   world.all_reduce(sums.data(), sums.data(), std::ssize(sums), DType::i64, comm::Reduce::sum,
                    stream);
@@ -190,10 +234,15 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
       }
     }
   }
+  detail::Prints<T> prints;
   for (plan::LocalCopy const& copy : schedule.copies) {
-    if (packer.fingerprint(source.place(plan, copy.piece)) !=
-        packer.fingerprint(destination.place(plan, copy.piece))) {
-      found(copy.piece, me);
+    prints.boxes.push_back(source.place(plan, copy.piece));
+    prints.boxes.push_back(destination.place(plan, copy.piece));
+  }
+  prints.take(packer);
+  for (std::size_t i = 0; i < schedule.copies.size(); ++i) {
+    if (prints.values[2 * i] != prints.values[2 * i + 1]) {
+      found(schedule.copies[i].piece, me);
     }
   }
   detail::verdict(world, wrong, stream);

@@ -25,23 +25,27 @@ namespace rlhf::inline v0 {
 /// | `p.prepare(regions)` | the table of regions that follow each other in a bucket |
 /// | `p.pack(table, bytes, stream)` | regions to bytes, each as its `wire` type |
 /// | `p.unpack(table, bytes, stream)` | bytes to regions, each from its `wire` type |
-/// | `p.copy(from, to, stream)` | regions to regions of as many elements, pairwise |
-/// | `p.fingerprint(placed)` | `rlhf::fingerprint` of a box where it lies |
+/// | `p.pair(from, to)` | `P::Pairs`: regions and others of as many elements, prepared |
+/// | `p.copy(pairs, stream)` | the first of each pair to the second |
+/// | `p.fingerprints(placed, out)` | `rlhf::fingerprint` of boxes where they lie; done on return |
 /// | `p.allocate(bytes)` | an owner of that much staging memory, with `data()` |
 ///
 /// Calls take effect in stream order. Models: `HostPacker`.
 template <class P>
 concept Packer = requires {
   typename P::Table;
+  typename P::Pairs;
   typename P::Stream;
 }
 &&requires(P& p, std::span<Region const> regions, typename P::Table const& table, std::byte* to,
-           std::byte const* from, PlacedBox const& placed, typename P::Stream stream) {
+           std::byte const* from, typename P::Pairs const& pairs, std::span<PlacedBox const> placed,
+           std::uint64_t* out, typename P::Stream stream) {
   { p.prepare(regions) } -> std::same_as<typename P::Table>;
   p.pack(table, to, stream);
   p.unpack(table, from, stream);
-  p.copy(table, table, stream);
-  { p.fingerprint(placed) } -> std::same_as<std::uint64_t>;
+  { p.pair(regions, regions) } -> std::same_as<typename P::Pairs>;
+  p.copy(pairs, stream);
+  p.fingerprints(placed, out);
   { p.allocate(std::int64_t{}).data() } -> std::convertible_to<std::byte*>;
 };
 
@@ -76,9 +80,17 @@ class HostPacker {
  public:
   using Stream = S;
   using Table = std::vector<detail::late<Region, S>>;
+  struct Pairs {
+    Table from{};
+    Table to{};
+  };
 
   [[nodiscard]] Table prepare(std::span<detail::late<Region, S> const> regions) const {
     return Table(regions.begin(), regions.end());
+  }
+  [[nodiscard]] Pairs pair(std::span<detail::late<Region, S> const> from,
+                           std::span<detail::late<Region, S> const> to) const {
+    return Pairs{prepare(from), prepare(to)};
   }
   void pack(Table const& table, std::byte* to, Stream = {}) const {
     for (Region const& region : table) {
@@ -108,8 +120,9 @@ class HostPacker {
       });
     }
   }
+  void copy(Pairs const& pairs, Stream = {}) const { copy(pairs.from, pairs.to); }
   /// Regions of the same elements may be cut into runs differently on both sides.
-  void copy(Table const& from, Table const& to, Stream = {}) const {
+  void copy(Table const& from, Table const& to) const {
     for (std::size_t i = 0; i < from.size(); ++i) {
       Region const& source = from[i];
       Region const& target = to[i];
@@ -130,8 +143,10 @@ class HostPacker {
       }
     }
   }
-  [[nodiscard]] std::uint64_t fingerprint(PlacedBox const& placed) const {
-    return rlhf::fingerprint(placed);
+  void fingerprints(std::span<detail::late<PlacedBox, S> const> placed, std::uint64_t* out) const {
+    for (PlacedBox const& one : placed) {
+      *out++ = rlhf::fingerprint(one);
+    }
   }
   [[nodiscard]] std::vector<detail::late<std::byte, S>> allocate(std::int64_t bytes) const {
     return std::vector<detail::late<std::byte, S>>(static_cast<std::size_t>(bytes));
