@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -49,8 +50,13 @@ struct MemoryCard {
 
 namespace detail {
 
-/// The beginning of the allocation that an address lies in. Errors: cuda.
-[[nodiscard]] inline std::uintptr_t allocation_of(void const* address) {
+struct Allocation {
+  std::uintptr_t begin = 0;
+  std::size_t bytes = 0;
+};
+
+/// The allocation that an address lies in. Errors: cuda.
+[[nodiscard]] inline Allocation allocation_of(void const* address) {
   // The driver's call, found through the runtime, so that nobody has to link the driver.
   using Range = CUresult (*)(CUdeviceptr*, std::size_t*, CUdeviceptr);
   void* entry = nullptr;
@@ -66,7 +72,7 @@ namespace detail {
   if (status != CUDA_SUCCESS) {
     rlhf::fail(Errc::cuda, "cuMemGetAddressRange failed: is this device memory?");
   }
-  return static_cast<std::uintptr_t>(base);
+  return {static_cast<std::uintptr_t>(base), size};
 }
 
 }  // namespace detail
@@ -85,13 +91,39 @@ namespace detail {
   card.process = getpid();
   card.device = attributes.device;
   card.address = reinterpret_cast<std::uintptr_t>(data);
-  card.offset = card.address - detail::allocation_of(data);
+  card.offset = card.address - detail::allocation_of(data).begin;
   cudaError_t const status =
       cudaIpcGetMemHandle(&card.handle, const_cast<void*>(data));  // NOLINT: not written to
-  detail::forget(status);
+  forget(status);
   card.exported = status == cudaSuccess ? 1 : 0;
   return card;
 }
+
+/// Cards of many addresses in few allocations.
+class MemoryCards {
+ public:
+  [[nodiscard]] MemoryCard of(void const* data) {
+    auto const address = reinterpret_cast<std::uintptr_t>(data);
+    for (Known const& known : known_) {
+      if (address >= known.where.begin && address - known.where.begin < known.where.bytes) {
+        MemoryCard card = known.card;
+        card.address = address;
+        card.offset = address - known.where.begin;
+        return card;
+      }
+    }
+    MemoryCard const card = card_of(data);
+    known_.insert(known_.begin(), {detail::allocation_of(data), card});
+    return card;
+  }
+
+ private:
+  struct Known {
+    detail::Allocation where;
+    MemoryCard card;
+  };
+  std::vector<Known> known_;  // the newest first: neighbours are asked for one after the other
+};
 
 /// Mappings of other ranks' memory into this process, each allocation once; unmapped when this
 /// ends.
@@ -140,7 +172,7 @@ class PeerMemory {
     Mapping mapping{card.handle, nullptr};
     cudaError_t const status =
         cudaIpcOpenMemHandle(&mapping.base, card.handle, cudaIpcMemLazyEnablePeerAccess);
-    detail::forget(status);
+    forget(status);
     if (status != cudaSuccess) {
       return nullptr;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/comm/concepts.hpp>
+#include <rlhf/comm/delivery.hpp>
 #include <rlhf/comm/operations.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/late_vector.hpp>
@@ -11,6 +12,7 @@
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule.hpp>
 #include <rlhf/sync/detail/broadcast_groups.hpp>
+#include <rlhf/sync/detail/couriers.hpp>
 #include <rlhf/sync/local_side.hpp>
 #include <rlhf/sync/slots.hpp>
 #include <rlhf/tensor/pack.hpp>
@@ -54,19 +56,25 @@ class Executor {
         plan_(&plan),
         schedule_(plan::schedule(plan, world.rank())),
         packer_(std::move(packer)),
-        groups_(world, plan) {
+        courier_(world, packer_, destination.views()),
+        groups_(world, plan,
+                [this](plan::Path const& path, int from) { return flies(path, from); }) {
     bind(source, destination);
   }
 
-  /// Takes the memory of both sides as it is now. Not collective.
+  /// Takes the memory of both sides as it is now. Collective where the packer has a courier.
   void bind(LocalSide<T> const& source, LocalSide<T> const& destination) {
     steps_.clear();
     tables_.clear();
     places_.assign(schedule_.buckets.size(), Place{});
     half_[0] = half_[1] = 0;
     for (std::size_t b = 0; b < schedule_.buckets.size(); ++b) {
-      add_bucket(static_cast<std::int32_t>(b), source, destination);
+      plan::Flow const& flow = flow_of(schedule_.buckets[b]);
+      if (!flies(plan_->paths[static_cast<std::size_t>(flow.path)], flow.source)) {
+        add_bucket(static_cast<std::int32_t>(b), source, destination);
+      }
     }
+    courier_.bind(*plan_, schedule_, world_->rank(), source, destination);
     if (half_[0] + half_[1] != staging_bytes_) {
       staging_bytes_ = half_[0] + half_[1];
       staging_ = {};  // before the new one, so that a rank never holds both
@@ -87,7 +95,8 @@ class Executor {
     }
     rlhf::detail::late_vector<Region, T> from;
     rlhf::detail::late_vector<Region, T> to;
-    for (plan::LocalCopy const& copy : schedule_.copies) {
+    for (std::size_t c = 0; !courier_.has_copies() && c < schedule_.copies.size(); ++c) {
+      plan::LocalCopy const& copy = schedule_.copies[c];
       from.push_back(source.region(*plan_, copy.piece));
       to.push_back(destination.region(*plan_, copy.piece));
     }
@@ -100,6 +109,7 @@ class Executor {
   /// Errors: what the communicator reports, with the step, its first bucket and that bucket's first
   /// parameter; the destination is then neither old nor new.
   void run(Stream stream = {}) {
+    courier_.start(stream);
     slots_.begin(packer_, stream);
     packer_.copy(copies_, slots_.to_copy(packer_, stream));
     for (std::size_t s = 0; s < steps_.size(); ++s) {
@@ -111,6 +121,7 @@ class Executor {
       }
     }
     slots_.end(packer_, stream);
+    courier_.join(stream);
   }
 
   /// Returns when what the last run put into `stream` is done. Errors: as of `run`.
@@ -126,6 +137,7 @@ class Executor {
                     error.rank(), error.native_code(), error.location());
       }
     }
+    courier_.check_run(*plan_, schedule_);
   }
 
   [[nodiscard]] plan::BasicSchedule<T> const& schedule() const noexcept { return schedule_; }
@@ -175,6 +187,14 @@ class Executor {
   [[nodiscard]] std::byte* address(Place const& place, std::int64_t base) {
     return place.direct != nullptr || place.table >= 0 ? place.direct
                                                        : staging_.data() + base + place.offset;
+  }
+
+  [[nodiscard]] plan::Flow const& flow_of(plan::Bucket const& bucket) const {
+    return schedule_.flows[static_cast<std::size_t>(bucket.flow)];
+  }
+  /// Whether a courier takes what a source sends by a path: the same on every rank.
+  [[nodiscard]] bool flies(plan::Path const& path, int source) const {
+    return courier_.takes(source, {path.destinations.data(), path.destinations.size()});
   }
 
   /// The step that takes the next transfers: the last one, unless they do not fit it.
@@ -356,6 +376,7 @@ class Executor {
   plan::BasicPlan<T> const* plan_;
   plan::BasicSchedule<T> schedule_;
   P packer_;
+  detail::CourierOf<C, P, T> courier_;
   detail::BroadcastGroups<C> groups_;
   rlhf::detail::late_vector<Step, T> steps_;
   rlhf::detail::late_vector<Place, T> places_;  // of every bucket

@@ -12,6 +12,7 @@
 #include <rlhf/tensor/region.hpp>
 
 #include <cstddef>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -95,6 +96,11 @@ class LocalSide {
     Region region = region_of(placed.local, placed.local_start, placed.box.extent);
     region.wire = kind_of(plan, piece).wire();
     return region;
+  }
+
+  /// All of this rank's parameters.
+  [[nodiscard]] std::span<TensorView const> views() const noexcept {
+    return {parameters_.views.data(), parameters_.views.size()};
   }
 
   /// The kind of a piece's parameter.

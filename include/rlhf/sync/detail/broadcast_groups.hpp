@@ -20,8 +20,9 @@ template <comm::Communicator C>
 class BroadcastGroups {
  public:
   BroadcastGroups() = default;
-  template <class T>
-  BroadcastGroups(C& world, plan::BasicPlan<T> const& plan) {
+  /// `skips(path, source)`: flows that need none, the same on every rank.
+  template <class T, class Skips>
+  BroadcastGroups(C& world, plan::BasicPlan<T> const& plan, Skips const& skips) {
     struct Set {
       rlhf::detail::late_vector<int, C> members;  // the source first
       int split = 0;
@@ -31,7 +32,7 @@ class BroadcastGroups {
         taken;  // by each split: whether it uses a world rank
     for (plan::Flow const& flow : plan::flows_of(plan)) {
       plan::Path const& path = plan.paths[static_cast<std::size_t>(flow.path)];
-      if (path.method != plan::Method::broadcast) {
+      if (path.method != plan::Method::broadcast || skips(path, flow.source)) {
         continue;
       }
       rlhf::detail::late_vector<int, C> members{flow.source};

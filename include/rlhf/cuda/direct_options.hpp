@@ -1,0 +1,31 @@
+/// @file
+/// Settings of the direct route. Layer: cuda.
+#pragma once
+
+#include <rlhf/core/units.hpp>
+
+#include <cstdint>
+
+namespace rlhf::inline v0::cuda {
+
+/// Whether ranks write into each other's memory where they can. A rank that never does keeps all
+/// others from writing to it.
+enum class Reach : std::uint8_t { automatic, never };
+
+/// Settings of the direct route; the same on every rank.
+struct DirectOptions {
+  Reach reach = Reach::automatic;
+  /// Adds a comparison of fingerprints to every run, in the same passes.
+  bool fingerprints = false;
+  /// Blocks of 512 threads that store, at most one a multiprocessor: what training and generation
+  /// leave over. 0: one on every multiprocessor.
+  int blocks = 0;
+  /// The same for those that pass on, or check what arrived.
+  int follow_blocks = 0;
+  /// What a block takes at once.
+  Bytes chunk{std::int64_t{256} << 10};
+  /// The longest that a kernel waits for another rank.
+  Milliseconds deadline{20'000};
+};
+
+}  // namespace rlhf::inline v0::cuda
