@@ -215,8 +215,9 @@ class Communicator {
   }
 
   /// Aborts the communicators of the whole world in this process; their pending and later calls
-  /// throw `aborted` with this reason. Ranks in other processes of this host notice within about a
-  /// second of their next wait, others at their deadline. Bounded: ten seconds.
+  /// throw `aborted` with this reason. Ranks in other processes of this host notice at their next
+  /// call, or a second into the wait that they are in; those of other hosts at their deadline.
+  /// Bounded: ten seconds.
   void abort(std::string_view reason) noexcept {
     if (core_ != nullptr) {
       core_->abort(reason);

@@ -75,7 +75,7 @@ class Core {
     }
     state.poll(ops, state.timeout(), [&] { return state.progress(ops) == ncclSuccess; });
     delete made;  // NOLINT
-    state.board().take_name_away();
+    state.all_have_joined();
     return core;
   }
 
@@ -195,7 +195,7 @@ class Core {
       child->state_.handle().set(native);
       child->state_.poll(ops, state_.timeout(),
                          [&] { return child->state_.progress(ops) == ncclSuccess; });
-      child->state_.board().take_name_away();
+      child->state_.all_have_joined();
     }
     return child;
   }

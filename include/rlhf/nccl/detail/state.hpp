@@ -97,11 +97,28 @@ class State {
   }
   [[nodiscard]] bool finalized() const noexcept { return finalized_; }
 
-  /// Errors: aborted where the world has failed, invalid_argument after `finalize`.
-  void expect_usable(std::span<Operation const> ops) const {
+  /// To be called once NCCL says that all ranks have joined: those of this host are known now.
+  void all_have_joined() {
+    board().take_name_away();
+    for (int r = 0; r < size_; ++r) {
+      if (r != rank_ && board().phase(r) != Phase::none) {
+        neighbours_.push_back(r);
+      }
+    }
+  }
+
+  /// Errors: aborted where the world has failed here or on a rank of this host, invalid_argument
+  /// after `finalize`. Cost: a few loads.
+  void expect_usable(std::span<Operation const> ops) {
     expects(!finalized_, "this communicator has been finalized; make a new one");
     if (fate_->failed()) {
       throw_stopped(ops);
+    }
+    for (int const r : neighbours_) {
+      if (board().phase(r) == Phase::aborted) {
+        fail_world(Errc::aborted, world_rank(r), text(me_in(ops), ": ", name(r), " ", what_of(r)),
+                   0);
+      }
     }
   }
 
@@ -241,7 +258,7 @@ class State {
  private:
   /// A member whose process is gone, or that aborted; -1 where nobody is known to.
   [[nodiscard]] int somebody_lost() const noexcept {
-    for (int r = 0; r < size_; ++r) {
+    for (int r = 0; r < size_; ++r) {  // before all have joined, nobody is a neighbour yet
       if (r != rank_ && (board().phase(r) == Phase::aborted || board().gone(r))) {
         return r;
       }
@@ -322,6 +339,7 @@ class State {
   std::shared_ptr<Fate> fate_;
   std::shared_ptr<Handle> handle_;
   std::vector<int> world_ranks_;  // empty for the world itself
+  std::vector<int> neighbours_;   // other members on this host
   std::uint64_t key_;
   std::uint64_t calls_ = 0;
   Milliseconds timeout_;
