@@ -151,6 +151,20 @@ class Core {
     state_.wait(ops, stream);
   }
 
+  template <class Ready>
+  void wait_until(Ready& ready) {
+    Operation const op{.kind = Kind::condition};
+    std::span<Operation const> const ops(&op, 1);
+    state_.expect_usable(ops);
+    state_.poll(ops, state_.timeout(), [&] {
+      bool const done = ready();
+      if (!done) {
+        state_.progress(ops);
+      }
+      return done;
+    });
+  }
+
   /// The group of this rank's color, null for `no_color`.
   [[nodiscard]] std::shared_ptr<Core> split(int color, int key) {
     expects(depth_ == 0, "a split cannot be called between group_start and group_end");

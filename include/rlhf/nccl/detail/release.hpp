@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/core/clock.hpp>
+#include <rlhf/nccl/detail/backoff.hpp>
 
 #include <atomic>
 #include <new>
@@ -10,14 +11,8 @@
 #include <nccl.h>
 
 #include <pthread.h>
-#include <time.h>
 
 namespace rlhf::inline v0::nccl::detail {
-
-inline void sleep_nanoseconds(long nanoseconds) noexcept {
-  timespec const time{0, nanoseconds};
-  nanosleep(&time, nullptr);
-}
 
 /// How a communicator ends.
 enum class Ending : unsigned char { abort, destroy };

@@ -8,6 +8,7 @@
 #include <rlhf/core/text.hpp>
 #include <rlhf/cuda/device.hpp>
 #include <rlhf/cuda/stream.hpp>
+#include <rlhf/nccl/detail/backoff.hpp>
 #include <rlhf/nccl/detail/board.hpp>
 #include <rlhf/nccl/detail/fate.hpp>
 #include <rlhf/nccl/detail/operation.hpp>
@@ -23,8 +24,6 @@
 
 #include <nccl.h>
 
-#include <sched.h>
-
 namespace rlhf::inline v0::nccl::detail {
 
 /// How long a process may be gone, or a rank may have aborted, before a wait that does not end says
@@ -32,23 +31,6 @@ namespace rlhf::inline v0::nccl::detail {
 inline constexpr Milliseconds grace{1'000};
 /// How often a wait looks for ranks that are gone.
 inline constexpr std::int64_t watch_every_ns = 20'000'000;
-
-/// Longer and longer pauses: a call that ends soon is noticed soon, one that does not costs
-/// nothing.
-class Backoff {
- public:
-  void pause() noexcept {
-    ++turns_;
-    if (turns_ < 2'000) {
-      sched_yield();
-    } else {
-      sleep_nanoseconds(turns_ < 4'000 ? 20'000 : 200'000);
-    }
-  }
-
- private:
-  int turns_ = 0;
-};
 
 class State {
  public:
