@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/comm/concepts.hpp>
+#include <rlhf/core/clock.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
 #include <rlhf/core/text.hpp>
@@ -10,6 +11,7 @@
 #include <rlhf/cuda/stream.hpp>
 #include <rlhf/nccl/detail/fate.hpp>
 #include <rlhf/nccl/detail/operation.hpp>
+#include <rlhf/nccl/detail/release.hpp>
 #include <rlhf/nccl/detail/staging.hpp>
 #include <rlhf/nccl/detail/state.hpp>
 #include <rlhf/nccl/options.hpp>
@@ -41,10 +43,12 @@ class Core {
   Core(Core&&) = delete;
   Core& operator=(Core&&) = delete;
   ~Core() {
-    if (!state_.release()) {
-      // Work on the device may use it for ever, and giving it back would wait for that.
-      static_cast<void>(staging_.release());
+    Staging* const staging = staging_.release();
+    if (state_.release()) {
+      static_cast<void>(Release([](void* object) { delete static_cast<Staging*>(object); }, staging)
+                            .finish(Deadline::after(release_patience)));
     }
+    // Else work on the device may use it for ever, and giving it back would wait for that.
   }
 
   /// A rank of a new world on the current device.

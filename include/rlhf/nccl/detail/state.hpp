@@ -58,8 +58,8 @@ class State {
     if (!finalized_) {
       board().set(fate_->failed() ? Phase::aborted : Phase::left);
     }
-    Release leaving(handle_->take(), Ending::abort);
-    return leaving.finish(Deadline::after(release_patience)) && !fate_->lost();
+    return Release::aborting(handle_->take()).finish(Deadline::after(release_patience)) &&
+           !fate_->lost();
   }
 
   [[nodiscard]] int rank() const noexcept { return rank_; }
@@ -223,7 +223,7 @@ class State {
   /// Gives NCCL's communicator back after `ncclCommFinalize` has succeeded.
   void end(std::span<Operation const> ops, Milliseconds patience) {
     Milliseconds const least{5'000};
-    bool const clean = Release(handle_->take(), Ending::destroy)
+    bool const clean = Release::destroying(handle_->take())
                            .finish(Deadline::after(patience > least ? patience : least));
     finalized_ = true;
     board().set(Phase::left);
