@@ -280,7 +280,7 @@ class State {
   }
 
   /// Whether this rank waits for that one: the partners of sends and receives, else all.
-  [[nodiscard]] bool waits_for(std::span<Operation const> ops, int rank) const noexcept {
+  [[nodiscard]] static bool waits_for(std::span<Operation const> ops, int rank) noexcept {
     for (Operation const& op : ops) {
       if ((op.kind != Kind::send && op.kind != Kind::recv) || op.peer == rank) {
         return true;
