@@ -14,6 +14,7 @@
 #include <doctest/doctest.h>
 
 #include "gpu/worlds.hpp"
+#include <unistd.h>
 
 namespace {
 
@@ -92,6 +93,19 @@ TEST_CASE("a stream that does not end is noticed at the deadline") {
   });
   CHECK(end.world.code == Errc::timeout);
   CHECK(end.seconds < gpu::soon_seconds);
+}
+
+TEST_CASE("a condition is waited for like a stream") {
+  gpu::WorldEnd const end = gpu::run_world(1, Milliseconds{300}, [&](Communicator& comm) {
+    int turns = 0;
+    comm.wait_until([&] { return ++turns == 5'000; });
+    CHECK(turns == 5'000);
+    CHECK(comm.process_of(0) == getpid());
+    gpu::Outcome const outcome = gpu::outcome_of([&] { comm.wait_until([] { return false; }); });
+    CHECK(outcome.code == Errc::timeout);
+    CHECK(outcome.says("wait for a condition"));
+  });
+  CHECK(end.world.code == Errc::timeout);
 }
 
 TEST_CASE("nothing can be called after finalize, which may be called twice") {

@@ -61,6 +61,8 @@ class DeviceBuffer {
 
 /// Memory of the current device's pool, taken and given back in the order of a stream: no call
 /// waits for the device. The stream must outlive the buffer, or `release` it to another one.
+/// Other devices and processes cannot reach it unless its pool is told to let them: not for NCCL
+/// where ranks are threads of one process.
 class StreamBuffer {
  public:
   StreamBuffer() noexcept = default;

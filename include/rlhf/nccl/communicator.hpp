@@ -36,9 +36,10 @@ namespace rlhf::inline v0::nccl {
 /// One rank of a group of GPUs. Models `comm::Communicator`.
 ///
 /// **Streams.** Calls with device memory enqueue work on `stream` and return; they do not wait for
-/// the device. Their results are complete when the stream is: see `wait`. Device memory must be
-/// plain (`cuda::DeviceBuffer`, `cudaMalloc`) where ranks are threads of one process: NCCL reaches
-/// into it from other devices, which stream-ordered pools do not allow unless told to.
+/// the device. Their results are complete when the stream is: see `wait`. The first call between
+/// two ranks makes their connection and returns when both have come. Device memory must be plain
+/// (`cuda::DeviceBuffer`, `cudaMalloc`) where ranks are threads of one process: NCCL reaches into
+/// it from other devices, which stream-ordered pools do not allow unless told to.
 ///
 /// **Host memory** works in every call, too: it is staged through memory of the communicator's own,
 /// and such a call waits until it is done (inside a group: `group_end` does). For control messages.
@@ -86,6 +87,12 @@ class Communicator {
   /// The device that this rank works on, -1 for an empty communicator.
   [[nodiscard]] int device() const noexcept {
     return core_ == nullptr ? -1 : core_->state().device();
+  }
+  /// The process of a rank of this host, which is this one where ranks are threads; 0 for ranks of
+  /// other hosts. Tells by which way its memory can be reached.
+  [[nodiscard]] int process_of(int rank) const {
+    expect_member(rank, "a member");
+    return core_->state().board().pid(rank);
   }
   [[nodiscard]] Milliseconds timeout() const noexcept {
     return core_ == nullptr ? Milliseconds{} : core_->state().timeout();
@@ -195,6 +202,14 @@ class Communicator {
     core_->wait(stream);
   }
 
+  /// Waits until `ready()` is true, like `wait`: at most `timeout()`, and not for ranks that are
+  /// gone. For what other ranks write into shared memory, for example. `ready` is called often.
+  template <class Ready>
+  void wait_until(Ready ready) {
+    expect_some();
+    core_->wait_until(ready);
+  }
+
   /// Collective. Members of one color form a group ordered by (key, rank); `no_color` gets an empty
   /// communicator. Timeout and settings are inherited. Ends with its world: a failure of either
   /// aborts both. Cost: 50 ms.
@@ -215,8 +230,9 @@ class Communicator {
   }
 
   /// Aborts the communicators of the whole world in this process; their pending and later calls
-  /// throw `aborted` with this reason. Ranks in other processes of this host notice within about a
-  /// second of their next wait, others at their deadline. Bounded: ten seconds.
+  /// throw `aborted` with this reason. Ranks in other processes of this host notice at their next
+  /// call, or a second into the wait that they are in; those of other hosts at their deadline.
+  /// Bounded: ten seconds.
   void abort(std::string_view reason) noexcept {
     if (core_ != nullptr) {
       core_->abort(reason);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <rlhf/comm/concepts.hpp>
+#include <rlhf/core/clock.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
 #include <rlhf/core/text.hpp>
@@ -10,6 +11,7 @@
 #include <rlhf/cuda/stream.hpp>
 #include <rlhf/nccl/detail/fate.hpp>
 #include <rlhf/nccl/detail/operation.hpp>
+#include <rlhf/nccl/detail/release.hpp>
 #include <rlhf/nccl/detail/staging.hpp>
 #include <rlhf/nccl/detail/state.hpp>
 #include <rlhf/nccl/options.hpp>
@@ -41,10 +43,12 @@ class Core {
   Core(Core&&) = delete;
   Core& operator=(Core&&) = delete;
   ~Core() {
-    if (!state_.release()) {
-      // Work on the device may use it for ever, and giving it back would wait for that.
-      static_cast<void>(staging_.release());
+    Staging* const staging = staging_.release();
+    if (state_.release()) {
+      static_cast<void>(Release([](void* object) { delete static_cast<Staging*>(object); }, staging)
+                            .finish(Deadline::after(release_patience)));
     }
+    // Else work on the device may use it for ever, and giving it back would wait for that.
   }
 
   /// A rank of a new world on the current device.
@@ -75,7 +79,7 @@ class Core {
     }
     state.poll(ops, state.timeout(), [&] { return state.progress(ops) == ncclSuccess; });
     delete made;  // NOLINT
-    state.board().take_name_away();
+    state.all_have_joined();
     return core;
   }
 
@@ -151,6 +155,20 @@ class Core {
     state_.wait(ops, stream);
   }
 
+  template <class Ready>
+  void wait_until(Ready& ready) {
+    Operation const op{.kind = Kind::condition};
+    std::span<Operation const> const ops(&op, 1);
+    state_.expect_usable(ops);
+    state_.poll(ops, state_.timeout(), [&] {
+      bool const done = ready();
+      if (!done) {
+        state_.progress(ops);
+      }
+      return done;
+    });
+  }
+
   /// The group of this rank's color, null for `no_color`.
   [[nodiscard]] std::shared_ptr<Core> split(int color, int key) {
     expects(depth_ == 0, "a split cannot be called between group_start and group_end");
@@ -195,7 +213,7 @@ class Core {
       child->state_.handle().set(native);
       child->state_.poll(ops, state_.timeout(),
                          [&] { return child->state_.progress(ops) == ncclSuccess; });
-      child->state_.board().take_name_away();
+      child->state_.all_have_joined();
     }
     return child;
   }

@@ -118,7 +118,7 @@ class Fate {
         handle->board.set(Phase::aborted);
         ncclComm_t const comm = handle->take();
         if (comm != nullptr) {
-          releases[count++] = Release(comm, Ending::abort);
+          releases[count++] = Release::aborting(comm);
         }
       }
     }

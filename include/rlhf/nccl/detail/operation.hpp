@@ -30,6 +30,7 @@ enum class Kind : std::uint8_t {
   barrier,
   split,
   wait,
+  condition,
   create,
   finalize,
 };
@@ -45,6 +46,7 @@ enum class Kind : std::uint8_t {
                                         "barrier",
                                         "split",
                                         "wait for a stream",
+                                        "wait for a condition",
                                         "creation of the communicator",
                                         "finalize"};
   return names[static_cast<std::size_t>(kind)];
@@ -105,6 +107,7 @@ struct Operation {
     case Kind::barrier:
     case Kind::split:
     case Kind::wait:
+    case Kind::condition:
     case Kind::create:
     case Kind::finalize:
       return std::string(to_string(op.kind));

@@ -1,8 +1,9 @@
 /// @file
-/// Gives NCCL communicators back without waiting for ever. Layer: nccl, private.
+/// Gives things back without waiting for ever. Layer: nccl, private.
 #pragma once
 
 #include <rlhf/core/clock.hpp>
+#include <rlhf/nccl/detail/backoff.hpp>
 
 #include <atomic>
 #include <new>
@@ -10,37 +11,42 @@
 #include <nccl.h>
 
 #include <pthread.h>
-#include <time.h>
 
 namespace rlhf::inline v0::nccl::detail {
 
-inline void sleep_nanoseconds(long nanoseconds) noexcept {
-  timespec const time{0, nanoseconds};
-  nanosleep(&time, nullptr);
-}
-
-/// How a communicator ends.
-enum class Ending : unsigned char { abort, destroy };
-
-/// `ncclCommAbort` and `ncclCommDestroy` take from 0.1 s to for ever (a captured graph that is
-/// still alive, a driver that hangs), so they run on a thread of their own. One that does not end
-/// in time is left behind with its communicator.
+/// Runs something that may never return on a thread of its own. When it does not end in time, the
+/// thread is left behind with what it works on.
+///
+/// For `ncclCommAbort` and `ncclCommDestroy`, which take from 0.1 s to for ever (a captured graph
+/// that is still alive, a driver that hangs), and for `cudaFree`, which waits for everything on its
+/// device.
 class Release {
  public:
+  using Run = void (*)(void*);
+
   Release() noexcept = default;
-  Release(ncclComm_t comm, Ending ending) noexcept {
-    if (comm == nullptr) {
+  Release(Run run, void* object) noexcept {
+    if (object == nullptr) {
       return;
     }
-    job_ = new (std::nothrow) Job{comm, ending};
-    if (job_ == nullptr || pthread_create(&thread_, nullptr, &Release::run, job_) != 0) {
+    job_ = new (std::nothrow) Job{run, object};
+    if (job_ == nullptr || pthread_create(&thread_, nullptr, &Release::start, job_) != 0) {
       delete job_;
       job_ = nullptr;
       lost_ = true;
     }
   }
+  static Release aborting(ncclComm_t comm) noexcept {
+    return {[](void* object) { static_cast<void>(ncclCommAbort(static_cast<ncclComm_t>(object))); },
+            comm};
+  }
+  static Release destroying(ncclComm_t comm) noexcept {
+    return {
+        [](void* object) { static_cast<void>(ncclCommDestroy(static_cast<ncclComm_t>(object))); },
+        comm};
+  }
 
-  /// Waits until the communicator is gone. False where it was left behind.
+  /// Waits until it has ended. False where it was left behind.
   [[nodiscard]] bool finish(Deadline const& deadline) noexcept {
     if (job_ == nullptr) {
       return !lost_;
@@ -67,18 +73,14 @@ class Release {
  private:
   enum class State : unsigned char { running, done, abandoned };
   struct Job {
-    ncclComm_t comm;
-    Ending ending;
+    Run run;
+    void* object;
     std::atomic<State> state{State::running};
   };
 
-  static void* run(void* job_pointer) noexcept {
+  static void* start(void* job_pointer) noexcept {
     Job* const job = static_cast<Job*>(job_pointer);
-    if (job->ending == Ending::abort) {
-      static_cast<void>(ncclCommAbort(job->comm));
-    } else {
-      static_cast<void>(ncclCommDestroy(job->comm));
-    }
+    job->run(job->object);
     State expected = State::running;
     if (!job->state.compare_exchange_strong(expected, State::done)) {
       delete job;  // nobody waits any more

@@ -59,7 +59,7 @@ class Staging {
   /// the device without a deadline, and captured barriers point to it.
   void reserve() {
     if (device_.size() < needed_) {
-      std::size_t bytes = 64 * 1024;
+      std::size_t bytes = std::size_t{64} * 1024;
       while (bytes < needed_) {
         bytes *= 2;
       }

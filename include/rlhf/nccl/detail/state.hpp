@@ -8,6 +8,7 @@
 #include <rlhf/core/text.hpp>
 #include <rlhf/cuda/device.hpp>
 #include <rlhf/cuda/stream.hpp>
+#include <rlhf/nccl/detail/backoff.hpp>
 #include <rlhf/nccl/detail/board.hpp>
 #include <rlhf/nccl/detail/fate.hpp>
 #include <rlhf/nccl/detail/operation.hpp>
@@ -23,8 +24,6 @@
 
 #include <nccl.h>
 
-#include <sched.h>
-
 namespace rlhf::inline v0::nccl::detail {
 
 /// How long a process may be gone, or a rank may have aborted, before a wait that does not end says
@@ -32,23 +31,6 @@ namespace rlhf::inline v0::nccl::detail {
 inline constexpr Milliseconds grace{1'000};
 /// How often a wait looks for ranks that are gone.
 inline constexpr std::int64_t watch_every_ns = 20'000'000;
-
-/// Longer and longer pauses: a call that ends soon is noticed soon, one that does not costs
-/// nothing.
-class Backoff {
- public:
-  void pause() noexcept {
-    ++turns_;
-    if (turns_ < 2'000) {
-      sched_yield();
-    } else {
-      sleep_nanoseconds(turns_ < 4'000 ? 20'000 : 200'000);
-    }
-  }
-
- private:
-  int turns_ = 0;
-};
 
 class State {
  public:
@@ -76,8 +58,8 @@ class State {
     if (!finalized_) {
       board().set(fate_->failed() ? Phase::aborted : Phase::left);
     }
-    Release leaving(handle_->take(), Ending::abort);
-    return leaving.finish(Deadline::after(release_patience)) && !fate_->lost();
+    return Release::aborting(handle_->take()).finish(Deadline::after(release_patience)) &&
+           !fate_->lost();
   }
 
   [[nodiscard]] int rank() const noexcept { return rank_; }
@@ -97,11 +79,28 @@ class State {
   }
   [[nodiscard]] bool finalized() const noexcept { return finalized_; }
 
-  /// Errors: aborted where the world has failed, invalid_argument after `finalize`.
-  void expect_usable(std::span<Operation const> ops) const {
+  /// To be called once NCCL says that all ranks have joined: those of this host are known now.
+  void all_have_joined() {
+    board().take_name_away();
+    for (int r = 0; r < size_; ++r) {
+      if (r != rank_ && board().phase(r) != Phase::none) {
+        neighbours_.push_back(r);
+      }
+    }
+  }
+
+  /// Errors: aborted where the world has failed here or on a rank of this host, invalid_argument
+  /// after `finalize`. Cost: a few loads.
+  void expect_usable(std::span<Operation const> ops) {
     expects(!finalized_, "this communicator has been finalized; make a new one");
     if (fate_->failed()) {
       throw_stopped(ops);
+    }
+    for (int const r : neighbours_) {
+      if (board().phase(r) == Phase::aborted) {
+        fail_world(Errc::aborted, world_rank(r), text(me_in(ops), ": ", name(r), " ", what_of(r)),
+                   0);
+      }
     }
   }
 
@@ -224,7 +223,7 @@ class State {
   /// Gives NCCL's communicator back after `ncclCommFinalize` has succeeded.
   void end(std::span<Operation const> ops, Milliseconds patience) {
     Milliseconds const least{5'000};
-    bool const clean = Release(handle_->take(), Ending::destroy)
+    bool const clean = Release::destroying(handle_->take())
                            .finish(Deadline::after(patience > least ? patience : least));
     finalized_ = true;
     board().set(Phase::left);
@@ -241,7 +240,7 @@ class State {
  private:
   /// A member whose process is gone, or that aborted; -1 where nobody is known to.
   [[nodiscard]] int somebody_lost() const noexcept {
-    for (int r = 0; r < size_; ++r) {
+    for (int r = 0; r < size_; ++r) {  // before all have joined, nobody is a neighbour yet
       if (r != rank_ && (board().phase(r) == Phase::aborted || board().gone(r))) {
         return r;
       }
@@ -281,7 +280,7 @@ class State {
   }
 
   /// Whether this rank waits for that one: the partners of sends and receives, else all.
-  [[nodiscard]] bool waits_for(std::span<Operation const> ops, int rank) const noexcept {
+  [[nodiscard]] static bool waits_for(std::span<Operation const> ops, int rank) noexcept {
     for (Operation const& op : ops) {
       if ((op.kind != Kind::send && op.kind != Kind::recv) || op.peer == rank) {
         return true;
@@ -322,6 +321,7 @@ class State {
   std::shared_ptr<Fate> fate_;
   std::shared_ptr<Handle> handle_;
   std::vector<int> world_ranks_;  // empty for the world itself
+  std::vector<int> neighbours_;   // other members on this host
   std::uint64_t key_;
   std::uint64_t calls_ = 0;
   Milliseconds timeout_;
