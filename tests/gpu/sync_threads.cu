@@ -1,0 +1,297 @@
+// Weight syncs of device memory between ranks that are threads and share one device: kernels that
+// store straight into the destination, kernels that pack and unpack beside transfers, and copies.
+#include <rlhf/comm/local_world.hpp>
+#include <rlhf/cuda/copy_packer.hpp>
+#include <rlhf/cuda/packer.cuh>
+#include <rlhf/sync/link.hpp>
+#include <rlhf/sync/policies.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include <doctest/doctest.h>
+
+#include "gpu/device_model.hpp"
+#include "property/cases.hpp"
+#include "ranks/world.hpp"
+
+using cases::Case;
+using cases::Side;
+using gpu::DeviceModel;
+using gpu::Threads;
+using rlhf::Version;
+using namespace rlhf::literals;
+
+namespace {
+
+namespace sync = rlhf::sync;
+namespace cuda = rlhf::cuda;
+
+static_assert(rlhf::comm::Communicator<Threads> && rlhf::comm::RunsBehind<Threads>);
+static_assert(rlhf::Packer<cuda::Packer> && rlhf::HasLanes<cuda::Packer>);
+static_assert(rlhf::comm::HasCourier<cuda::Packer, Threads>);
+static_assert(rlhf::Packer<cuda::CopyPacker>);
+
+/// Few enough blocks that the kernels of all ranks run on one device at once.
+cuda::PackerOptions few_blocks(cuda::Reach reach, bool fingerprints) {
+  cuda::PackerOptions options;
+  options.direct.reach = reach;
+  options.direct.fingerprints = fingerprints;
+  options.direct.blocks = 4;
+  options.direct.follow_blocks = 4;
+  options.direct.chunk = 256_B;
+  return options;
+}
+
+template <class Policy, class Packer>
+void check_case(Case const& pair, std::uint64_t seed, Packer const& packer) {
+  std::atomic<int> wrong{0};
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+    int const rank = local.rank();
+    Threads world(std::move(local));
+    cuda::Stream const stream;
+    DeviceModel<sync::None> source(pair, Side::source, rank, seed % 2 == 0);
+    DeviceModel<Policy> destination(pair, Side::destination, rank, seed % 3 == 0);
+    sync::Link<DeviceModel<sync::None>, DeviceModel<Policy>, Threads, Packer> link(
+        world, source, destination, {}, packer);
+    for (int version = 1; version <= 3; ++version) {
+      if (version == 3) {
+        source.move_memory();
+        destination.move_memory();
+        link.rebind();
+      }
+      source.fill(version, stream);
+      destination.clear(stream);
+      link.sync(Version{version}, stream);
+      wrong += destination.wrong(version, stream) + source.wrong(version, stream);
+      link.verify(sync::Verification::fingerprint, stream);
+      wrong += link.version() == Version{version} ? 0 : 1;
+    }
+    wrong += link.fingerprints(sync::Side::source, stream) ==
+                     link.fingerprints(sync::Side::destination, stream)
+                 ? 0
+                 : 1;
+  });
+  CAPTURE(seed);
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+  CHECK(wrong == 0);
+}
+
+}  // namespace
+
+TEST_CASE("direct: every element arrives, bit for bit, also through chains of replicas") {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Case const pair = cases::random_case(seed, 4, false);
+    bool const prints = seed % 2 == 0;
+    cuda::Packer const packer(few_blocks(cuda::Reach::automatic, prints));
+    check_case<sync::Reshard<256_B>>(pair, seed, packer);
+    check_case<sync::Broadcast<4_KiB>>(pair, seed, packer);
+  }
+}
+
+TEST_CASE("packed by kernels, in lanes: every element arrives, bit for bit") {
+  for (std::uint64_t seed = 100; seed < 130; ++seed) {
+    Case const pair = cases::random_case(seed, 4, true);
+    cuda::Packer const packer(few_blocks(cuda::Reach::never, false));
+    check_case<sync::PointToPoint<256_B>>(pair, seed, packer);
+    check_case<sync::Broadcast<256_B>>(pair, seed, packer);
+    check_case<sync::TwoStage<256_B>>(pair, seed, packer);
+  }
+}
+
+TEST_CASE("packed by the driver's copies: every element arrives, bit for bit") {
+  for (std::uint64_t seed = 200; seed < 215; ++seed) {
+    Case const pair = cases::random_case(seed, 4, false);
+    check_case<sync::Reshard<4_KiB>>(pair, seed, cuda::CopyPacker());
+  }
+}
+
+namespace {
+
+/// One source, `replicas` full copies, two parameters: a chain.
+Case fan_out(int replicas) {
+  Case pair;
+  pair.destination = rlhf::Layout{.data = replicas};
+  pair.source_mesh = rlhf::Mesh::range(0, 1);
+  pair.destination_mesh = rlhf::Mesh::range(1, replicas);
+  pair.world = 1 + replicas;
+  for (char const* const name : {"a", "b"}) {
+    cases::Parameter next;
+    next.name = name;
+    next.dtype = rlhf::DType::bf16;
+    next.global = {64, 48};
+    pair.parameters.push_back(next);
+  }
+  return pair;
+}
+
+__global__ void scribble(std::byte* memory, int const volatile* stop) {
+  std::uint32_t turn = 0;
+  while (*stop == 0) {
+    reinterpret_cast<std::uint32_t volatile*>(memory)[threadIdx.x] = ++turn;
+  }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "direct: a rank that does not come is named by all that wait for it, within the deadline") {
+  Case const pair = fan_out(3);
+  for (int const missing : {0, 1, 3}) {
+    std::atomic<int> named{0};
+    ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+      int const rank = local.rank();
+      Threads world(std::move(local));
+      cuda::Stream const stream;
+      DeviceModel<sync::None> source(pair, Side::source, rank);
+      DeviceModel<sync::Reshard<>> destination(pair, Side::destination, rank);
+      auto options = few_blocks(cuda::Reach::automatic, false);
+      options.direct.deadline = rlhf::Milliseconds{300};
+      sync::Link link(world, source, destination, {}, cuda::Packer(options));
+      source.fill(1, stream);
+      link.sync(Version{1}, stream);
+      if (rank == missing) {
+        return;
+      }
+      try {
+        link.sync(Version{2}, stream);
+      } catch (rlhf::Error const& error) {
+        CHECK(error.code() == rlhf::Errc::timeout);
+        CHECK(std::string(error.what()).find("direct route") != std::string::npos);
+        CHECK_FALSE(link.version().has_value());
+        named += error.rank() == missing ? 1 : 0;
+        try {
+          link.sync(Version{3}, stream);
+          CHECK_MESSAGE(false, "a dead route ran");
+        } catch (rlhf::Error const& again) {
+          CHECK(again.code() == rlhf::Errc::aborted);
+        }
+      }
+    });
+    CAPTURE(missing);
+    CHECK(named >= 1);
+    CHECK(end.seconds < 20);
+  }
+}
+
+TEST_CASE("direct: a damaged element is found afterwards, and told to all ranks") {
+  Case const pair = fan_out(2);
+  std::atomic<int> found{0};
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+    int const rank = local.rank();
+    Threads world(std::move(local));
+    cuda::Stream const stream;
+    DeviceModel<sync::None> source(pair, Side::source, rank);
+    DeviceModel<sync::Reshard<>> destination(pair, Side::destination, rank);
+    sync::Link link(world, source, destination, {},
+                    cuda::Packer(few_blocks(cuda::Reach::automatic, true)));
+    source.fill(1, stream);
+    link.sync(Version{1}, stream);
+    CHECK(link.version() == Version{1});
+    if (rank == 1) {
+      cuda::check(cudaMemsetAsync(destination.memory()[0].data(), 7, 16, stream.get()), "damage");
+      stream.synchronize();
+    }
+    try {
+      link.verify(sync::Verification::fingerprint, stream);
+    } catch (rlhf::Error const& error) {
+      found += error.code() == rlhf::Errc::corrupted && error.rank() == 1 ? 1 : 0;
+    }
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+  CHECK(found == 3);
+}
+
+TEST_CASE("direct: bytes that change on their way are found in the run itself") {
+  // A kernel of the user's keeps writing into the destination while the sync goes on.
+  Case const pair = fan_out(2);
+  std::atomic<int> found{0};
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+    int const rank = local.rank();
+    Threads world(std::move(local));
+    cuda::Stream const stream;
+    cuda::Stream const other;
+    DeviceModel<sync::None> source(pair, Side::source, rank);
+    DeviceModel<sync::Reshard<>> destination(pair, Side::destination, rank);
+    sync::Link link(world, source, destination, {},
+                    cuda::Packer(few_blocks(cuda::Reach::automatic, true)));
+    cuda::PinnedBuffer stop(4, cuda::Mapped::yes);
+    *reinterpret_cast<int volatile*>(stop.data()) = 0;
+    source.fill(1, stream);
+    if (rank == 1) {
+      scribble<<<1, 32, 0, other.get()>>>(destination.memory()[0].data(),
+                                          reinterpret_cast<int volatile*>(stop.device_data()));
+    }
+    try {
+      link.sync(Version{1}, stream);
+    } catch (rlhf::Error const& error) {
+      bool const named = std::string(error.what()).find("a [0:64, 0:48]") != std::string::npos;
+      found += error.code() == rlhf::Errc::corrupted && named && error.rank() == 1 ? 1 : 0;
+      world.abort("corrupted");
+    }
+    *reinterpret_cast<int volatile*>(stop.data()) = 1;
+    other.synchronize();
+  });
+  CHECK(found >= 1);
+}
+
+TEST_CASE("a captured sync is replayed: new weights, no work on the host but the launch") {
+  Case const pair = fan_out(3);
+  std::atomic<int> wrong{0};
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+    int const rank = local.rank();
+    Threads world(std::move(local));
+    cuda::Stream const stream;
+    DeviceModel<sync::None> source(pair, Side::source, rank);
+    DeviceModel<sync::Reshard<>> destination(pair, Side::destination, rank);
+    sync::Link link(world, source, destination, {},
+                    cuda::Packer(few_blocks(cuda::Reach::automatic, true)));
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t replay = nullptr;
+    cuda::check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal), "capture");
+    link.start(stream);
+    cuda::check(cudaStreamEndCapture(stream.get(), &graph), "capture");
+    cuda::check(cudaGraphInstantiate(&replay, graph, 0), "instantiate");
+    world.barrier();
+    for (int version = 1; version <= 5; ++version) {
+      source.fill(version, stream);
+      destination.clear(stream);
+      cuda::check(cudaGraphLaunch(replay, stream.get()), "launch");
+      link.finish(Version{version}, stream);
+      wrong += destination.wrong(version, stream);
+    }
+    cudaGraphExecDestroy(replay);
+    cudaGraphDestroy(graph);
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("a thousand syncs leave memory as it was") {
+  Case const pair = fan_out(2);
+  std::atomic<std::int64_t> growth{0};
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+    int const rank = local.rank();
+    Threads world(std::move(local));
+    cuda::Stream const stream;
+    DeviceModel<sync::None> source(pair, Side::source, rank);
+    DeviceModel<sync::Reshard<>> destination(pair, Side::destination, rank);
+    sync::Link link(world, source, destination, {},
+                    cuda::Packer(few_blocks(cuda::Reach::automatic, true)));
+    source.fill(1, stream);
+    link.sync(Version{1}, stream);
+    world.barrier();
+    auto const before = static_cast<std::int64_t>(cuda::device_memory().free);
+    world.barrier();
+    for (int version = 2; version <= 1000; ++version) {
+      link.sync(Version{version}, stream);
+    }
+    world.barrier();
+    growth += before - static_cast<std::int64_t>(cuda::device_memory().free);
+    world.barrier();
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+  CHECK(growth == 0);
+}
