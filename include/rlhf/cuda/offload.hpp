@@ -68,7 +68,8 @@ class Offload {
   }
 
   /// Copies `ranges` to the host after everything on `stream` so far, waits, and calls
-  /// `free(index, range)` for each of them in order.
+  /// `free(index, range)` for each of them in order. The wait has no deadline: where work of other
+  /// ranks is on `stream`, wait for it with the communicator before.
   ///
   /// When it throws before the first `free`, everything is on the device as before. When `free`
   /// throws, all is on the host, and the ranges from that one on have not been freed.

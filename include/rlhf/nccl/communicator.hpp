@@ -43,6 +43,7 @@ namespace rlhf::inline v0::nccl {
 ///
 /// **Host memory** works in every call, too: it is staged through memory of the communicator's own,
 /// and such a call waits until it is done (inside a group: `group_end` does). For control messages.
+/// Calls of no elements do nothing.
 ///
 /// **Groups.** Unlike `Local`, collectives other than `barrier` and `split` may stand in a group,
 /// which makes them one launch. An operation that names no stream runs on that of `group_end`.
@@ -60,7 +61,11 @@ namespace rlhf::inline v0::nccl {
 ///
 /// **Capture.** While `stream` is captured in a graph, calls only enqueue: no wait for the device,
 /// no look at pointers (host memory is not found out there and fails), no allocation. Make every
-/// call once before capturing, so that NCCL has its connections.
+/// call once before capturing, so that NCCL has its connections. Where ranks are threads, capture
+/// with `cudaStreamCaptureModeThreadLocal`: the global mode forbids other threads' waits.
+///
+/// **Unwinding.** `cudaFree` waits for work on the device. Where device memory is freed while a
+/// collective that a dead rank left unfinished may use it, `wait` or `abort` first.
 ///
 /// Thread safety: one caller per object, except that any thread may call `abort`. The
 /// communicator's device need not be current.
