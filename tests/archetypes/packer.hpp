@@ -61,6 +61,9 @@ class Packer {
   void fingerprints(std::span<rlhf::PlacedBox const> placed, std::uint64_t* out) {
     host_.fingerprints(placed, out);
   }
+  bool equal(std::byte const* a, std::byte const* b, std::int64_t bytes) {
+    return host_.equal(a, b, bytes);
+  }
   Memory allocate(std::int64_t bytes) {
     Memory memory;
     memory.bytes_ = std::make_unique<std::byte[]>(static_cast<std::size_t>(bytes));

@@ -140,6 +140,9 @@ class LanePacker {
   void fingerprints(std::span<rlhf::PlacedBox const> placed, std::uint64_t* out) const {
     host_.fingerprints(placed, out);
   }
+  [[nodiscard]] bool equal(std::byte const* a, std::byte const* b, std::int64_t bytes) const {
+    return host_.equal(a, b, bytes);
+  }
   [[nodiscard]] std::vector<std::byte> allocate(std::int64_t bytes) const {
     return host_.allocate(bytes);
   }

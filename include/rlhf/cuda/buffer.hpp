@@ -7,7 +7,10 @@
 #include <rlhf/cuda/stream.hpp>
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <utility>
+#include <vector>
 
 #include <cuda_runtime_api.h>
 
@@ -111,6 +114,21 @@ class StreamBuffer {
   std::size_t size_ = 0;
   StreamView stream_{};
 };
+
+namespace detail {
+
+/// Whether two runs of device memory hold the same bytes; through the host, for tests.
+[[nodiscard]] inline bool equal_bytes(std::byte const* a, std::byte const* b, std::int64_t bytes) {
+  auto const size = static_cast<std::size_t>(bytes);
+  std::vector<std::byte> one(size);
+  std::vector<std::byte> other(size);
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  check(cudaMemcpy(one.data(), a, size, cudaMemcpyDefault), "cudaMemcpy");
+  check(cudaMemcpy(other.data(), b, size, cudaMemcpyDefault), "cudaMemcpy");
+  return std::memcmp(one.data(), other.data(), size) == 0;
+}
+
+}  // namespace detail
 
 /// Whether kernels can reach pinned memory.
 enum class Mapped : unsigned char { no, yes };

@@ -166,6 +166,10 @@ class Packer {
     stream.synchronize();
   }
 
+  /// Compares on the host, after the device's work.
+  [[nodiscard]] bool equal(std::byte const* a, std::byte const* b, std::int64_t bytes) const {
+    return detail::equal_bytes(a, b, bytes);
+  }
   [[nodiscard]] DeviceBuffer allocate(std::int64_t bytes) const {
     return DeviceBuffer(static_cast<std::size_t>(bytes));
   }

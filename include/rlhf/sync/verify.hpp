@@ -14,7 +14,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -227,7 +226,7 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
       std::int64_t at = 0;
       for (plan::Piece const& piece : bucket.pieces) {
         std::int64_t const size = plan::wire_bytes(destination.kind_of(plan, piece), piece.box);
-        if (std::memcmp(sent.data() + at, mine.data() + at, static_cast<std::size_t>(size)) != 0) {
+        if (!packer.equal(sent.data() + at, mine.data() + at, size)) {
           found(piece, flow.source);
         }
         at += size;

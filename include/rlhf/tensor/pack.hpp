@@ -28,6 +28,7 @@ namespace rlhf::inline v0 {
 /// | `p.pair(from, to)` | `P::Pairs`: regions and others of as many elements, prepared |
 /// | `p.copy(pairs, stream)` | the first of each pair to the second |
 /// | `p.fingerprints(placed, out)` | `rlhf::fingerprint` of boxes where they lie; done on return |
+/// | `p.equal(bytes, others, count)` | whether two runs of packed bytes are; done on return |
 /// | `p.allocate(bytes)` | an owner of that much staging memory, with `data()` |
 ///
 /// Calls take effect in stream order. Models: `HostPacker`.
@@ -46,6 +47,7 @@ concept Packer = requires {
   { p.pair(regions, regions) } -> std::same_as<typename P::Pairs>;
   p.copy(pairs, stream);
   p.fingerprints(placed, out);
+  { p.equal(from, from, std::int64_t{}) } -> std::same_as<bool>;
   { p.allocate(std::int64_t{}).data() } -> std::convertible_to<std::byte*>;
 };
 
@@ -147,6 +149,9 @@ class HostPacker {
     for (PlacedBox const& one : placed) {
       *out++ = rlhf::fingerprint(one);
     }
+  }
+  [[nodiscard]] bool equal(std::byte const* a, std::byte const* b, std::int64_t bytes) const {
+    return std::memcmp(a, b, static_cast<std::size_t>(bytes)) == 0;
   }
   [[nodiscard]] std::vector<detail::late<std::byte, S>> allocate(std::int64_t bytes) const {
     return std::vector<detail::late<std::byte, S>>(static_cast<std::size_t>(bytes));
