@@ -99,13 +99,19 @@ struct OnHost {
   }
 };
 
-/// The same calls with device memory on a stream of its own.
+/// The same calls with device memory on a stream of its own. The memory is allocated once: freeing
+/// some while another rank's kernel waits for this rank could wait for that kernel.
 struct OnDevice {
+  explicit OnDevice(rlhf::nccl::Communicator& communicator) : comm(communicator) {}
+
   rlhf::nccl::Communicator& comm;
   rlhf::cuda::Stream stream{};
+  rlhf::cuda::DeviceBuffer from{std::size_t{16} << 20};
+  rlhf::cuda::DeviceBuffer to{std::size_t{16} << 20};
   Memories results{};
 
   void up(rlhf::cuda::DeviceBuffer const& buffer, Memory const& memory) {
+    rlhf::expects(memory.size() <= buffer.size(), "the test's memory must hold every call");
     if (!memory.empty()) {
       rlhf::cuda::check(cudaMemcpyAsync(buffer.data(), memory.data(), memory.size(),
                                         cudaMemcpyHostToDevice, stream.get()),
@@ -124,19 +130,16 @@ struct OnDevice {
   template <class Call>
   void apart(Memory const& in, std::size_t out_bytes, Call call) {
     Memory out(out_bytes, std::byte{0xee});
-    rlhf::cuda::DeviceBuffer const from(in.size());
-    rlhf::cuda::DeviceBuffer const to(out.size());
     up(from, in);
     up(to, out);
-    call(from.data(), to.data(), stream.view());
+    call(static_cast<std::byte const*>(from.data()), to.data(), stream.view());
     down(out, to);
   }
   template <class Call>
   void in_place(Memory memory, Call call) {
-    rlhf::cuda::DeviceBuffer const buffer(memory.size());
-    up(buffer, memory);
-    call(buffer.data(), stream.view());
-    down(memory, buffer);
+    up(to, memory);
+    call(to.data(), stream.view());
+    down(memory, to);
   }
 };
 
@@ -149,7 +152,7 @@ std::byte const* plus(void const* memory, std::int64_t bytes) {
 
 /// All operations one after the other; the same on every kind of communicator and memory.
 template <class Where>
-Memories everything(Where where) {
+Memories everything(Where&& where) {
   auto& comm = where.comm;
   int const size = comm.size();
   int const rank = comm.rank();
@@ -226,7 +229,8 @@ TEST_CASE("every operation gives what Local gives, on device and on host memory"
     auto on_host = of_all_ranks(size);
     gpu::WorldEnd const end = gpu::run_world(size, [&](rlhf::nccl::Communicator& comm) {
       auto const me = static_cast<std::size_t>(comm.rank());
-      on_device[me] = everything(OnDevice{comm});
+      OnDevice device(comm);  // its memory is freed when no rank calls any more
+      on_device[me] = everything(device);
       on_host[me] = everything(OnHost<rlhf::nccl::Communicator>{comm});
     });
     CHECK_MESSAGE(!end.world.failed, end.world.text);
@@ -299,10 +303,29 @@ TEST_CASE("host memory larger than any before, and smaller again") {
   for (int const size : gpu::world_sizes()) {
     CAPTURE(size);
     gpu::WorldEnd const end = gpu::run_world(size, [&](rlhf::nccl::Communicator& comm) {
-      for (std::int64_t const n : {10, 3'000'000, 20, 5'000'000}) {
+      for (std::int64_t const n : {10, 3'000'000, 20, 1 << 20, 5'000'001}) {
         Memory memory = bits(comm.rank() == size - 1 ? 5 : 6, n, DType::u8);
         comm.broadcast(memory.data(), n, DType::u8, size - 1);
         CHECK(memory == bits(5, n, DType::u8));
+      }
+      constexpr std::int64_t lengths[] = {700'000, 1'500'000, 3, 1 << 20};
+      int const next = (comm.rank() + 1) % size;
+      int const before = (comm.rank() + size - 1) % size;
+      Memories sent;
+      Memories got;
+      for (std::int64_t const n : lengths) {
+        sent.push_back(bits(static_cast<std::uint64_t>(n + comm.rank()), n, DType::u8));
+        got.emplace_back(static_cast<std::size_t>(n));
+      }
+      comm.group_start();
+      for (std::size_t i = 0; i < sent.size(); ++i) {
+        comm.send(sent[i].data(), std::ssize(sent[i]), DType::u8, next);
+        comm.recv(got[i].data(), std::ssize(got[i]), DType::u8, before);
+      }
+      comm.group_end();
+      for (std::size_t i = 0; i < sent.size(); ++i) {
+        CHECK(got[i] ==
+              bits(static_cast<std::uint64_t>(lengths[i] + before), lengths[i], DType::u8));
       }
     });
     CHECK_MESSAGE(!end.world.failed, end.world.text);

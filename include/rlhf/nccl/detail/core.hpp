@@ -284,7 +284,7 @@ class Core {
     state_.count_call();
     if (staged) {
       staging_->reserve();
-      staging_->copy_in(ops, state_.rank(), size);
+      staging_->copy_in(state_, ops);
     }
     state_.call(ops, state_.timeout(), [&](ncclComm_t comm) {
       if (ops.size() == 1) {
