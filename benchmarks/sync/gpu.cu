@@ -193,7 +193,6 @@ class Weights {
   };
   [[nodiscard]] std::vector<Held> const& held() const noexcept { return held_; }
   [[nodiscard]] std::byte* data(Held const& held) const { return memory_.data() + held.offset; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return memory_.size(); }
 
   void fill(std::uint32_t version) { touch_all(version, nullptr); }
   void clear() { cuda::check(cudaMemset(memory_.data(), 0xA5, memory_.size()), "cudaMemset"); }
@@ -262,7 +261,7 @@ template <class Body>
 std::vector<double> measure(Communicator& world, cuda::StreamView stream, int iterations,
                             Body&& body) {
   std::vector<double> out;
-  for (int i = -2; i < iterations; ++i) {
+  for (int i = iterations < 5 ? -1 : -2; i < iterations; ++i) {
     world.barrier();
     std::int64_t const begin = rlhf::steady_nanoseconds();
     body();
@@ -389,14 +388,14 @@ class Bench {
     ours("nccl", false, false, false);
     ours("nccl_captured", false, false, true);
     if (fan_out) {
-      twin("one_broadcast_a_parameter", [&] { one_by_one(); });
-      twin("packed_double_buffer", [&] { packed(); });
-      twin("flatten_and_broadcast", [&] { flattened(); });
+      twin("one_broadcast_a_parameter", 5, [&] { one_by_one(); });
+      twin("packed_double_buffer", 5, [&] { packed(); });
+      twin("flatten_and_broadcast", 5, [&] { flattened(); });
     } else {
-      twin("one_send_a_piece", [&] { pieces(1); });
-      twin("sends_in_groups_of_64", [&] { pieces(64); });
+      twin("one_send_a_piece", 5, [&] { pieces(1); });
+      twin("sends_in_groups_of_64", 5, [&] { pieces(64); });
     }
-    twin("through_pinned_host_memory", [&] { pinned(); });
+    twin("through_pinned_host_memory", 1, [&] { pinned(); });
     double_buffer_[0] = cuda::DeviceBuffer();
     double_buffer_[1] = cuda::DeviceBuffer();
     scratch_ = cuda::DeviceBuffer();
@@ -472,7 +471,7 @@ class Bench {
   }
 
   /// A hand-written way.
-  void twin(char const* way, std::function<void()> const& body) {
+  void twin(char const* way, int iterations, std::function<void()> const& body) {
     if (!wants(way)) {
       return;
     }
@@ -488,7 +487,7 @@ class Bench {
     world_.barrier();
     auto const before = static_cast<std::int64_t>(cuda::device_memory().free);
     std::vector<double> launches;
-    auto const seconds = measure(world_, stream_, std::min(options_.iterations, 5), [&] {
+    auto const seconds = measure(world_, stream_, std::min(options_.iterations, iterations), [&] {
       std::int64_t const start = rlhf::steady_nanoseconds();
       body();
       launches.push_back(static_cast<double>(rlhf::steady_nanoseconds() - start) * 1e-3);
