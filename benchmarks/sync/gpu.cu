@@ -4,7 +4,7 @@
 // Prints a JSON line for each measurement. Every way's result is checked: all elements once, by
 // fingerprints afterwards. Exits with 77 where there are fewer than two devices.
 //
-//   gpu [--model FILE|NAME] [--scenario NAME|all] [--bucket-mb N] [--iterations N] [--blocks N]
+//   gpu [--model FILE|NAME,...] [--scenario NAME|all] [--bucket-mb N] [--iterations N] [--blocks N]
 //       [--ways NAME,NAME|all] [--json OUT]
 //
 // Runs as one process with a thread a GPU, or as the processes of a launcher (torchrun, mpirun,
@@ -19,6 +19,7 @@
 #include <rlhf/sync/policies.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -45,10 +46,10 @@ using rlhf::nccl::Communicator;
 using namespace rlhf::literals;
 
 struct Options {
-  std::string model = "qwen3-8b";
+  std::string models = "qwen3-8b,qwen3-30b-a3b";
   std::string scenario = "all";
   std::string ways = "all";
-  int bucket_mb = 64;
+  int bucket_mb = 128;
   int iterations = 10;
   int blocks = 0;
   std::string json;
@@ -247,6 +248,28 @@ class Weights {
   cuda::DeviceBuffer memory_;
 };
 
+/// Lets ranks that are threads of this process meet on the host. Freeing device memory may wait for
+/// all kernels of devices that map it, so that no rank may enter a collective while another still
+/// frees.
+class HostMeeting {
+ public:
+  explicit HostMeeting(int threads) : threads_(threads) {}
+  void arrive() {
+    int const turn = turn_.load();
+    if (arrived_.fetch_add(1) + 1 == threads_) {
+      arrived_ = 0;
+      ++turn_;
+    }
+    while (turn_.load() == turn) {
+    }
+  }
+
+ private:
+  int threads_;
+  std::atomic<int> arrived_{0};
+  std::atomic<int> turn_{0};
+};
+
 std::int64_t most_of(Communicator& world, std::int64_t value) {
   world.all_reduce(&value, &value, 1, DType::i64, rlhf::comm::Reduce::max);
   return value;
@@ -285,7 +308,8 @@ double p95(std::vector<double> const& sorted) {
 struct Ceilings {
   double ring = 0;       // GB/s each way, send/recv to the next rank
   double broadcast = 0;  // GB/s of one broadcast from rank 0 to all
-  double copy = 0;       // GB/s each way, copy engines to the next rank; 0 between processes
+  double copy = 0;       // GB/s each way, copy engines to the next rank
+  double memory = 0;     // GB/s of device memory, bytes read and written
 };
 Ceilings ceilings(Communicator& world, cuda::StreamView stream) {
   std::int64_t const bytes = std::int64_t{4} << 30;
@@ -319,24 +343,32 @@ Ceilings ceilings(Communicator& world, cuda::StreamView stream) {
                   "cudaMemcpyAsync");
     });
   }
+  out.memory = 2 * rate([&] {
+                 cuda::check(cudaMemcpyAsync(to.data(), from.data(), from.size(),
+                                             cudaMemcpyDeviceToDevice, stream.get()),
+                             "cudaMemcpyAsync");
+               });
   world.barrier();
   return out;
 }
 
 class Bench {
  public:
-  Bench(Communicator& world, Options const& options, plan::ModelList const& model, std::FILE* out)
+  Bench(Communicator& world, Options const& options, plan::ModelList const& model, std::FILE* out,
+        HostMeeting& meeting)
       : world_(world),
         options_(options),
         model_(model),
-        out_(out) {}
+        out_(out),
+        meeting_(meeting) {}
 
   int run() {
     ceilings_ = ceilings(world_, stream_);
+    meeting_.arrive();
     print(
         "{\"ceilings\":true,\"gpus\":%d,\"ring_gbps\":%.1f,\"broadcast_gbps\":%.1f,"
-        "\"copy_engine_gbps\":%.1f}\n",
-        world_.size(), ceilings_.ring, ceilings_.broadcast, ceilings_.copy);
+        "\"copy_engine_gbps\":%.1f,\"memory_gbps\":%.1f}\n",
+        world_.size(), ceilings_.ring, ceilings_.broadcast, ceilings_.copy, ceilings_.memory);
     bool any = false;
     for (Scenario const& scenario : scenarios_for(world_.size())) {
       bool const has_experts = model_.parameters.size() > 5000;
@@ -346,6 +378,7 @@ class Bench {
       }
       any = true;
       run(scenario);
+      meeting_.arrive();
     }
     if (!any) {
       std::fprintf(stderr, "there is no scenario %s for %d GPUs\n", options_.scenario.c_str(),
@@ -381,6 +414,9 @@ class Bench {
                         world_.rank());
     source_ = &source;
     destination_ = &destination;
+    // What twins need, before any collective: see HostMeeting.
+    scratch_ = cuda::DeviceBuffer(std::size_t{1} << 30);
+    host_ = cuda::PinnedBuffer(std::size_t{128} << 20);
     bool const fan_out = std::strcmp(scenario.name, "fan_out") == 0;
     ours("direct", true, false, false);
     ours("direct_fingerprints", true, true, false);
@@ -407,6 +443,10 @@ class Bench {
     if (!wants(way)) {
       return;
     }
+    one(way, direct, prints, captured);
+    meeting_.arrive();
+  }
+  void one(char const* way, bool direct, bool prints, bool captured) {
     world_.barrier();
     auto const before = static_cast<std::int64_t>(cuda::device_memory().free);
     cuda::PackerOptions packing;
@@ -468,6 +508,7 @@ class Bench {
       cudaGraphExecDestroy(replay);
       cudaGraphDestroy(graph);
     }
+    world_.barrier();
   }
 
   /// A hand-written way.
@@ -477,9 +518,13 @@ class Bench {
     }
     if (plan_.parameters.empty()) {
       cuda::PackerOptions packing;
-      sync::Link link(world_, *source_, *destination_, {}, cuda::Packer(packing));
-      plan_ = link.plan();
-      set_bound();
+      {
+        sync::Link link(world_, *source_, *destination_, {}, cuda::Packer(packing));
+        plan_ = link.plan();
+        set_bound();
+        world_.barrier();
+      }
+      meeting_.arrive();
     }
     std::uint32_t const version = ++versions_;
     source_->fill(version);
@@ -512,6 +557,19 @@ class Bench {
     }
     bound_bytes_ = std::max(*std::max_element(in.begin(), in.end()),
                             *std::max_element(out.begin(), out.end()));
+    // Device memory is read for what leaves and written for what comes; copies do both.
+    std::vector<std::int64_t> memory(ranks);
+    for (plan::Copy const& copy : plan_.copies) {
+      plan::Kind const& kind = plan_.kinds[static_cast<std::size_t>(copy.kind)];
+      for (int const rank : plan_.rank_sets[static_cast<std::size_t>(copy.ranks)]) {
+        memory[static_cast<std::size_t>(rank)] +=
+            2 * plan::wire_bytes(kind, copy.box) * std::ssize(kind.parameters);
+      }
+    }
+    memory_bytes_ = 0;
+    for (std::size_t r = 0; r < ranks; ++r) {
+      memory_bytes_ = std::max(memory_bytes_, memory[r] + in[r] + out[r]);
+    }
   }
 
   void row(char const* way, std::vector<double> const& seconds, double launch_us,
@@ -519,16 +577,21 @@ class Bench {
     double const rate = static_cast<double>(bound_bytes_) / median(seconds) * 1e-9;
     double const ceiling =
         std::strcmp(scenario_->name, "fan_out") == 0 ? ceilings_.broadcast : ceilings_.ring;
+    double const link_seconds = static_cast<double>(bound_bytes_) / ceiling * 1e-9;
+    double const memory_seconds = static_cast<double>(memory_bytes_) / ceilings_.memory * 1e-9;
+    double const bound = std::max(link_seconds, memory_seconds);
     failed_ = failed_ || wrong != 0 || !verified;
     print(
         "{\"scenario\":\"%s\",\"model\":\"%s\",\"way\":\"%s\",\"gpus\":%d,\"parameters\":%zu,"
         "\"bytes_moved\":%lld,\"bytes_bound\":%lld,\"seconds\":%.6f,\"seconds_p95\":%.6f,"
-        "\"gbps\":%.1f,\"ceiling_gbps\":%.1f,\"ratio\":%.3f,\"launch_us\":%.1f,"
+        "\"gbps\":%.1f,\"ceiling_gbps\":%.1f,\"ratio\":%.3f,\"memory_bytes\":%lld,"
+        "\"ratio_with_memory\":%.3f,\"launch_us\":%.1f,"
         "\"device_extra_bytes\":%lld,\"link_seconds\":%.3f,\"wrong_elements\":%lld,"
         "\"verified\":%s}\n",
         scenario_->name, model_.name.c_str(), way, world_.size(), plan_.parameters.size(),
         static_cast<long long>(plan_.bytes_moved), static_cast<long long>(bound_bytes_),
-        median(seconds), p95(seconds), rate, ceiling, rate / ceiling, launch_us,
+        median(seconds), p95(seconds), rate, ceiling, rate / ceiling,
+        static_cast<long long>(memory_bytes_), bound / median(seconds), launch_us,
         static_cast<long long>(extra), making, static_cast<long long>(wrong),
         verified ? "true" : "false");
   }
@@ -820,6 +883,8 @@ class Bench {
   plan::Plan plan_;
   std::vector<std::int32_t> kinds_;
   std::int64_t bound_bytes_ = 0;
+  std::int64_t memory_bytes_ = 0;  // the most that any GPU's memory must read and write
+  HostMeeting& meeting_;
   std::uint32_t versions_ = 0;
   bool failed_ = false;
 };
@@ -830,7 +895,7 @@ Options parse(int argc, char** argv) {
     std::string const name = argv[i];
     std::string const value = argv[i + 1];
     if (name == "--model") {
-      options.model = value;
+      options.models = value;
     } else if (name == "--scenario") {
       options.scenario = value;
     } else if (name == "--ways") {
@@ -850,7 +915,7 @@ Options parse(int argc, char** argv) {
   }
   if (argc % 2 == 0 || options.bucket_mb < 1 || options.iterations < 1) {
     std::fprintf(stderr,
-                 "usage: gpu [--model FILE|NAME] [--scenario NAME|all] [--ways NAME,...|all]\n"
+                 "usage: gpu [--model FILE|NAME,...] [--scenario NAME|all] [--ways NAME,...|all]\n"
                  "           [--bucket-mb N] [--iterations N] [--blocks N] [--json OUT]\n");
     std::exit(2);
   }
@@ -868,22 +933,27 @@ int main(int argc, char** argv) {
   }
   int status = 0;
   try {
-    std::string const path = options.model.find('/') != std::string::npos
-                                 ? options.model
-                                 : std::string(RLHF_MODELS_DIR "/") + options.model + ".json";
-    plan::ModelList const model = plan::read_model_file(path);
-    std::FILE* const out =
-        options.json.empty() || launch.rank > 0 ? nullptr : std::fopen(options.json.c_str(), "a");
     rlhf::nccl::RunOptions running;
     running.communicator.timeout = rlhf::Milliseconds{120'000};
-    rlhf::nccl::run(
-        [&](Communicator& world) {
-          int const mine = Bench(world, options, model, out).run();
-          if (world.rank() == 0 || mine != 0) {
-            status = std::max(status, mine);
-          }
-        },
-        running);
+    std::FILE* const out =
+        options.json.empty() || launch.rank > 0 ? nullptr : std::fopen(options.json.c_str(), "a");
+    for (std::size_t begin = 0; begin < options.models.size();) {
+      std::size_t const end = std::min(options.models.find(',', begin), options.models.size());
+      std::string const name = options.models.substr(begin, end - begin);
+      begin = end + 1;
+      plan::ModelList const model = plan::read_model_file(
+          name.find('/') != std::string::npos ? name
+                                              : std::string(RLHF_MODELS_DIR "/") + name + ".json");
+      HostMeeting meeting(launch.size > 1 ? 1 : cuda::device_count());
+      rlhf::nccl::run(
+          [&](Communicator& world) {
+            int const mine = Bench(world, options, model, out, meeting).run();
+            if (world.rank() == 0 || mine != 0) {
+              status = std::max(status, mine);
+            }
+          },
+          running);
+    }
     if (out != nullptr) {
       std::fclose(out);
     }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <rlhf/comm/local.hpp>
+#include <rlhf/core/clock.hpp>
+#include <rlhf/core/error.hpp>
 #include <rlhf/cuda/buffer.hpp>
 #include <rlhf/cuda/stream.hpp>
 #include <rlhf/tensor/tensor_view.hpp>
@@ -106,11 +108,12 @@ class Threads {
   [[nodiscard]] int size() const noexcept { return inner_->size(); }
   [[nodiscard]] int world_rank(int rank) const { return inner_->world_rank(rank); }
   void wait(Stream stream) {
-    cudaError_t status = cudaErrorNotReady;
-    while ((status = cudaStreamQuery(stream.get())) == cudaErrorNotReady) {
-      rlhf::cuda::forget(status);
+    std::int64_t const begin = rlhf::steady_nanoseconds();
+    while (!stream.done()) {
+      if (rlhf::steady_nanoseconds() - begin > 30'000'000'000) {
+        rlhf::fail(rlhf::Errc::timeout, "a stream is not done after 30 s");
+      }
     }
-    rlhf::cuda::check(status, "cudaStreamQuery");
   }
   void broadcast(void* data, std::int64_t count, rlhf::DType dtype, int root, Stream stream = {}) {
     auto bytes = fetched(data, count * rlhf::size_of(dtype), stream);

@@ -136,7 +136,7 @@ TEST_CASE(
       try {
         link.sync(Version{2}, stream);
       } catch (rlhf::Error const& error) {
-        MESSAGE(error.what());
+        MESSAGE(std::string(error.what()));
         bool const placed = std::string(error.what()).find("direct route") != std::string::npos ||
                             std::string(error.what()).find("weight sync") != std::string::npos;
         told += error.code() == rlhf::Errc::timeout && placed && error.rank() == 1 ? 1 : 0;

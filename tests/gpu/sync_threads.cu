@@ -45,6 +45,10 @@ cuda::PackerOptions few_blocks(cuda::Reach reach, bool fingerprints) {
   return options;
 }
 
+/// A device has 32 queues at most, and kernels of ranks that wait for each other must not stand in
+/// one.
+constexpr int most_ranks = 5;
+
 template <class Policy, class Packer>
 void check_case(Case const& pair, std::uint64_t seed, Packer const& packer) {
   std::atomic<int> wrong{0};
@@ -82,8 +86,11 @@ void check_case(Case const& pair, std::uint64_t seed, Packer const& packer) {
 }  // namespace
 
 TEST_CASE("direct: every element arrives, bit for bit, also through chains of replicas") {
-  for (std::uint64_t seed = 0; seed < 40; ++seed) {
-    Case const pair = cases::random_case(seed, 4, false);
+  for (std::uint64_t seed = 0; seed < 80; ++seed) {
+    Case const pair = cases::random_case(seed, 3, false);
+    if (pair.world > most_ranks) {
+      continue;
+    }
     bool const prints = seed % 2 == 0;
     cuda::Packer const packer(few_blocks(cuda::Reach::automatic, prints));
     check_case<sync::Reshard<256_B>>(pair, seed, packer);
@@ -158,15 +165,18 @@ TEST_CASE(
       try {
         link.sync(Version{2}, stream);
       } catch (rlhf::Error const& error) {
-        CHECK(error.code() == rlhf::Errc::timeout);
-        CHECK(std::string(error.what()).find("direct route") != std::string::npos);
+        // Those that do not wait for that rank themselves are told by others that ended.
+        bool const waited = error.code() == rlhf::Errc::timeout;
+        CHECK((waited || error.code() == rlhf::Errc::aborted));
+        bool const says = std::string(error.what()).find("direct route") != std::string::npos;
+        CHECK(says == waited);
         CHECK_FALSE(link.version().has_value());
         named += error.rank() == missing ? 1 : 0;
         try {
           link.sync(Version{3}, stream);
           CHECK_MESSAGE(false, "a dead route ran");
         } catch (rlhf::Error const& again) {
-          CHECK(again.code() == rlhf::Errc::aborted);
+          CHECK((again.code() == rlhf::Errc::aborted || again.code() == rlhf::Errc::timeout));
         }
       }
     });

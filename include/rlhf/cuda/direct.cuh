@@ -105,6 +105,10 @@ class Direct {
     return true;
   }
 
+  /// Whether copies between a rank's own parameters are among the deliveries. With fingerprints
+  /// they are not: they travel nowhere, and reading both ends would cost more than the copy.
+  [[nodiscard]] bool takes_copies() const noexcept { return !options_.fingerprints; }
+
   /// Collective. Takes addresses as they are now.
   void bind(std::span<comm::BasicDelivery<> const> deliveries) {
     DeviceGuard const guard(device_);
@@ -154,7 +158,10 @@ class Direct {
     }
     // Memory that others write to: who may begin, who is done, what arrived, what it should be.
     Layout const mine = layout_of(world_->size(), flags);
-    signals_ = DeviceBuffer(static_cast<std::size_t>(mine.expected) + 8 * incoming_.size() + 8);
+    std::size_t const wanted = static_cast<std::size_t>(mine.expected) + 8 * incoming_.size() + 8;
+    if (signals_.size() < wanted) {
+      signals_ = DeviceBuffer(wanted);
+    }
     check(cudaMemset(signals_.data(), 0, signals_.size()), "cudaMemset");
     struct Signals {
       MemoryCard card;
@@ -327,9 +334,9 @@ class Direct {
 
   /// Bytes of device memory that this owns.
   [[nodiscard]] std::int64_t device_bytes() const noexcept {
-    std::size_t bytes = 0;
-    for (DeviceBuffer const* const buffer : {&probe_, &signals_, &jobs_, &followers_, &chunks_,
-                                             &follow_chunks_, &peers_, &echoes_, &sums_, &state_}) {
+    std::size_t bytes = probe_.size() + signals_.size();
+    for (StreamBuffer const* const buffer :
+         {&jobs_, &followers_, &chunks_, &follow_chunks_, &peers_, &echoes_, &sums_, &state_}) {
       bytes += buffer->size();
     }
     return static_cast<std::int64_t>(bytes);
@@ -372,9 +379,11 @@ class Direct {
     comm::settle(*world_);
     return all;
   }
+  /// Tables are in memory that is freed without waiting for other ranks' kernels, which may wait
+  /// for this rank.
   template <class Item>
-  [[nodiscard]] static DeviceBuffer upload(std::vector<Item> const& items) {
-    DeviceBuffer buffer(items.size() * sizeof(Item));
+  [[nodiscard]] static StreamBuffer upload(std::vector<Item> const& items) {
+    StreamBuffer buffer(items.size() * sizeof(Item), StreamView());
     if (!items.empty()) {
       check(cudaMemcpy(buffer.data(), items.data(), buffer.size(), cudaMemcpyHostToDevice),
             "cudaMemcpy of a table");
@@ -480,7 +489,7 @@ class Direct {
       d.follow_chunks_ = upload(follow_chunks);
       d.echoes_ = upload(echoes);
       std::size_t const arrived = d.incoming_.size();
-      d.sums_ = DeviceBuffer(d.options_.fingerprints ? 8 * (sent + arrived) : 0);
+      d.sums_ = StreamBuffer(d.options_.fingerprints ? 8 * (sent + arrived) : 0, StreamView());
       d.state_ = upload(std::vector<std::uint32_t>(8, 0));
       auto* const state = reinterpret_cast<std::uint32_t*>(d.state_.data());
       auto* const sums = reinterpret_cast<unsigned long long*>(d.sums_.data());
@@ -547,14 +556,14 @@ class Direct {
   std::vector<Incoming> incoming_;
   DeviceBuffer probe_;
   DeviceBuffer signals_;
-  DeviceBuffer jobs_;
-  DeviceBuffer followers_;
-  DeviceBuffer chunks_;
-  DeviceBuffer follow_chunks_;
-  DeviceBuffer peers_;
-  DeviceBuffer echoes_;
-  DeviceBuffer sums_;
-  DeviceBuffer state_;  // epoch, two tickets, whether a wait failed
+  StreamBuffer jobs_;
+  StreamBuffer followers_;
+  StreamBuffer chunks_;
+  StreamBuffer follow_chunks_;
+  StreamBuffer peers_;
+  StreamBuffer echoes_;
+  StreamBuffer sums_;
+  StreamBuffer state_;  // epoch, two tickets, whether a wait failed
   detail::Meeting meeting_{};
   detail::MoveWork pushing_{};
   detail::MoveWork following_{};

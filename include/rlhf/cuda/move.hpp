@@ -11,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 namespace rlhf::inline v0::cuda::detail {
 
@@ -111,32 +110,31 @@ RLHF_HOST_DEVICE std::uint64_t move_vectors(Job const& job, std::byte const* fro
                                             std::uint32_t lane, std::uint32_t lanes,
                                             Change const& change, Print const& print) {
   // Loads that a thread has in flight: narrow vectors are rare, and not worth the code.
-  constexpr std::size_t in_flight = Load < 16 && Store < 16          ? 1
-                                    : std::is_same_v<Print, NoPrint> ? 4
-                                                                     : 2;
+  constexpr std::size_t in_flight = Load < 16 && Store < 16 ? 1 : 4;
   std::uint64_t sum = 0;
   for (std::uint64_t first = std::uint64_t{begin} + lane; first < end; first += in_flight * lanes) {
     Vector<Load> loaded[in_flight];
-    At at[in_flight];
 #ifdef __CUDA_ARCH__
 #  pragma unroll
 #endif
     for (std::size_t i = 0; i < in_flight; ++i) {
       std::uint64_t const vector = first + i * lanes;
       if (vector < end) {
-        at[i] = locate(job, static_cast<std::uint32_t>(vector));
-        loaded[i] = *reinterpret_cast<Vector<Load> const*>(from + at[i].from);
+        At const at = locate(job, static_cast<std::uint32_t>(vector));
+        loaded[i] = *reinterpret_cast<Vector<Load> const*>(from + at.from);
       }
     }
 #ifdef __CUDA_ARCH__
 #  pragma unroll
 #endif
     for (std::size_t i = 0; i < in_flight; ++i) {
-      if (first + i * lanes < end) {
+      std::uint64_t const vector = first + i * lanes;
+      if (vector < end) {
+        At const at = locate(job, static_cast<std::uint32_t>(vector));  // again: cheaper than kept
         Vector<Store> const changed = change(loaded[i]);
-        sum += print(changed, at[i].index);
+        sum += print(changed, at.index);
         if (to != nullptr) {
-          *reinterpret_cast<Vector<Store>*>(to + at[i].to) = changed;
+          *reinterpret_cast<Vector<Store>*>(to + at.to) = changed;
         }
       }
     }

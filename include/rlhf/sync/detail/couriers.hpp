@@ -58,7 +58,7 @@ class Courier {
       deliveries.back().source = from;
       pieces_.emplace_back();
     };
-    has_copies_ = courier_.takes(me, {&me, 1});
+    has_copies_ = courier_.takes_copies() && courier_.takes(me, {&me, 1});
     if (has_copies_) {
       new_delivery(-1 - me, me);
       deliveries.back().destinations.push_back(me);
