@@ -534,7 +534,7 @@ class Direct {
       following.ticket = state + 2;
       following.flags = reinterpret_cast<std::uint32_t const*>(own + mine.flags);
       int const all = multiprocessors(d.device_);
-      d.push_blocks_ = d.options_.blocks > 0 ? d.options_.blocks : all;
+      d.push_blocks_ = d.options_.blocks > 0 ? d.options_.blocks : (all < 64 ? all : 64);
       d.follow_blocks_ = d.options_.follow_blocks > 0 ? d.options_.follow_blocks : all;
     }
 

@@ -18,9 +18,9 @@ struct DirectOptions {
   /// Adds a comparison of fingerprints to every run, in the same passes.
   bool fingerprints = false;
   /// Blocks of 512 threads that store, at most one a multiprocessor: what training and generation
-  /// leave over. 0: one on every multiprocessor.
+  /// leave over. On an H100 64 reach the link, 32 two thirds, 16 a third. 0: 64.
   int blocks = 0;
-  /// The same for those that pass on, or check what arrived.
+  /// The same for those that pass on, or check what arrived. 0: one on every multiprocessor.
   int follow_blocks = 0;
   /// What a block takes at once.
   Bytes chunk{std::int64_t{256} << 10};

@@ -31,9 +31,9 @@ namespace rlhf::inline v0::cuda {
 /// Settings of a `Packer`; the same on every rank.
 struct PackerOptions {
   DirectOptions direct{};
-  /// Blocks of 512 threads that pack, unpack or copy at once. With 32 packing is slower than a link
-  /// of 360 GB/s; what it takes is for microseconds a bucket.
-  int blocks = 256;
+  /// Blocks of 512 threads that pack, unpack or copy. Enough to be faster than a link, few enough
+  /// to leave multiprocessors free for the transfers' own kernels beside them.
+  int blocks = 40;
 };
 
 template <comm::Communicator C>
