@@ -75,6 +75,10 @@ class DeviceModel {
       views_[i].data = memory_[i].data();
     }
   }
+  /// Lets one parameter's memory begin a few bytes behind where another's does.
+  void lay_across(std::size_t one, std::size_t other, std::size_t bytes) {
+    views_[one].data = memory_[other].data() + bytes;
+  }
   [[nodiscard]] std::vector<rlhf::cuda::DeviceBuffer>& memory() noexcept { return memory_; }
   [[nodiscard]] std::vector<rlhf::TensorView> const& views() const noexcept { return views_; }
 
