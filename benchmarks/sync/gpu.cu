@@ -875,7 +875,7 @@ class Bench {
   Options const& options_;
   plan::ModelList const& model_;
   std::FILE* out_;
-  cuda::Stream stream_;
+  cuda::Stream stream_{cuda::Priority::high};  // transfers go before packing
   cuda::Stream twin_streams_[2];
   cuda::Event start_;
   cuda::Event copied_;

@@ -47,7 +47,7 @@ cuda::PackerOptions few_blocks(cuda::Reach reach, bool fingerprints) {
 
 /// A device has 32 queues at most, and kernels of ranks that wait for each other must not stand in
 /// one.
-constexpr int most_ranks = 5;
+constexpr int most_ranks = 4;
 
 template <class Policy, class Packer>
 void check_case(Case const& pair, std::uint64_t seed, Packer const& packer) {

@@ -33,7 +33,7 @@ struct PackerOptions {
   DirectOptions direct{};
   /// Blocks of 512 threads that pack, unpack or copy. Enough to be faster than a link, few enough
   /// to leave multiprocessors free for the transfers' own kernels beside them.
-  int blocks = 40;
+  int blocks = 32;
 };
 
 template <comm::Communicator C>

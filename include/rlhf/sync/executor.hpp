@@ -67,7 +67,9 @@ class Executor {
     steps_.clear();
     tables_.clear();
     places_.assign(schedule_.buckets.size(), Place{});
-    half_[0] = half_[1] = 0;
+    for (Area& area : areas_) {
+      area = {};
+    }
     for (std::size_t b = 0; b < schedule_.buckets.size(); ++b) {
       plan::Flow const& flow = flow_of(schedule_.buckets[b]);
       if (!flies(plan_->paths[static_cast<std::size_t>(flow.path)], flow.source)) {
@@ -75,21 +77,21 @@ class Executor {
       }
     }
     courier_.bind(*plan_, schedule_, world_->rank(), source, destination);
-    if (half_[0] + half_[1] != staging_bytes_) {
-      staging_bytes_ = half_[0] + half_[1];
+    std::int64_t const bytes = areas_[0].bytes() + areas_[1].bytes();
+    if (bytes != staging_bytes_) {
+      staging_bytes_ = bytes;
       staging_ = {};  // before the new one, so that a rank never holds both
       staging_ = packer_.allocate(staging_bytes_);
     }
     for (Step& step : steps_) {
-      std::int64_t const base = step.odd ? half_[0] : 0;
       for (auto* const list : {&step.broadcasts, &step.sends, &step.recvs}) {
         for (Transfer& transfer : *list) {
-          transfer.data = address(transfer.place, transfer.passes_on ? half_[0] - base : base);
+          transfer.data = address(transfer.place, step.odd != transfer.passes_on);
         }
       }
       for (auto* const list : {&step.packs, &step.unpacks}) {
         for (Packing& packing : *list) {
-          packing.data = address(packing.place, base);
+          packing.data = address(packing.place, step.odd);
         }
       }
     }
@@ -101,7 +103,8 @@ class Executor {
       to.push_back(destination.region(*plan_, copy.piece));
     }
     copies_ = packer_.pair({from.data(), from.size()}, {to.data(), to.size()});
-    slots_.prepare(packer_, steps_.size());
+    copies_here_ = !from.empty();
+    slots_.prepare(packer_, steps_.size(), apart());
   }
 
   /// Moves everything once. Collective over the ranks of the plan.
@@ -110,6 +113,10 @@ class Executor {
   /// parameter; the destination is then neither old nor new.
   void run(Stream stream = {}) {
     courier_.start(stream);
+    if (steps_.empty() && !copies_here_) {
+      courier_.join(stream);
+      return;
+    }
     slots_.begin(packer_, stream);
     packer_.copy(copies_, slots_.to_copy(packer_, stream));
     for (std::size_t s = 0; s < steps_.size(); ++s) {
@@ -153,6 +160,17 @@ class Executor {
     std::byte* direct = nullptr;
     std::int64_t offset = 0;
     std::int64_t table = -1;  // the parameters' regions as they lie
+    bool received = false;    // what the offset counts from
+  };
+  /// One half of the staging: what steps pack, then what they receive, so that packing a step does
+  /// not wait for the unpacking of another. With fewer than four slots both lie in one place.
+  struct Area {
+    std::int64_t packed = 0;
+    std::int64_t received = 0;
+    bool apart = true;
+    [[nodiscard]] std::int64_t bytes() const noexcept {
+      return apart ? packed + received : packed < received ? received : packed;
+    }
   };
   struct Transfer {
     Place place{};
@@ -174,8 +192,8 @@ class Executor {
     rlhf::detail::late_vector<Transfer, T> recvs;
     rlhf::detail::late_vector<Packing, T> unpacks;
     std::int32_t first_bucket = 0;
-    std::int64_t used = 0;  // bytes of its half
-    int staged = 0;
+    std::int64_t used[2] = {0, 0};  // bytes of its half: packed, received
+    int staged[2] = {0, 0};
     bool odd = false;
     bool passes_on = false;  // out of the other half
 
@@ -184,9 +202,13 @@ class Executor {
     }
   };
 
-  [[nodiscard]] std::byte* address(Place const& place, std::int64_t base) {
-    return place.direct != nullptr || place.table >= 0 ? place.direct
-                                                       : staging_.data() + base + place.offset;
+  [[nodiscard]] bool apart() const noexcept { return plan_->slots >= 4; }
+  [[nodiscard]] std::byte* address(Place const& place, bool odd) {
+    if (place.direct != nullptr || place.table >= 0) {
+      return place.direct;
+    }
+    return staging_.data() + (odd ? areas_[0].bytes() : 0) +
+           (place.received && apart() ? areas_[odd ? 1 : 0].packed : 0) + place.offset;
   }
 
   [[nodiscard]] plan::Flow const& flow_of(plan::Bucket const& bucket) const {
@@ -198,11 +220,13 @@ class Executor {
   }
 
   /// The step that takes the next transfers: the last one, unless they do not fit it.
-  Step& step_for(std::int32_t bucket, int staged, bool broadcast, bool after_last) {
+  Step& step_for(std::int32_t bucket, bool stages, bool receives, bool broadcast, bool after_last) {
     bool fresh = steps_.empty() || after_last;
     if (!fresh) {
       Step const& last = steps_.back();
-      fresh = last.staged + staged > plan_->slots / 2 || last.transfers() >= most_transfers ||
+      int const staged = apart() ? last.staged[receives ? 1 : 0] : last.staged[0] + last.staged[1];
+      fresh = (stages && staged + 1 > plan_->slots / (apart() ? 4 : 2)) ||
+              last.transfers() >= most_transfers ||
               (last.transfers() != 0 && broadcast == last.broadcasts.empty());
     }
     if (fresh) {
@@ -214,13 +238,16 @@ class Executor {
   }
 
   /// Takes a slot of a step for a bucket.
-  [[nodiscard]] Place stage(Step& step, std::int64_t bytes) {
+  [[nodiscard]] Place stage(Step& step, std::int64_t bytes, bool receives) {
     constexpr std::int64_t alignment = 256;
-    Place const place{nullptr, step.used, -1};
-    step.used += align_up(bytes, alignment);
-    ++step.staged;
-    std::int64_t& half = half_[step.odd ? 1 : 0];
-    half = half < step.used ? step.used : half;
+    std::int64_t& used = step.used[apart() && receives ? 1 : 0];
+    Place const place{nullptr, used, -1, receives};
+    used += align_up(bytes, alignment);
+    ++step.staged[receives ? 1 : 0];
+    Area& area = areas_[step.odd ? 1 : 0];
+    area.apart = apart();
+    std::int64_t& most = apart() && receives ? area.received : area.packed;
+    most = most < used ? used : most;
     return place;
   }
 
@@ -236,7 +263,7 @@ class Executor {
   /// says how.
   [[nodiscard]] bool lies_ready(plan::Bucket const& bucket, LocalSide<T> const& side,
                                 Place& place) {
-    place = Place{direct(bucket, side), 0, -1};
+    place = Place{direct(bucket, side), 0, -1, false};
     if (moves_regions && place.direct == nullptr) {
       place.table = static_cast<std::int64_t>(table_of(bucket, side));
     }
@@ -264,9 +291,9 @@ class Executor {
     Place& place = places_[static_cast<std::size_t>(number)];
     auto const receive_in = [&](bool second_hop, bool after_last) -> Step& {
       bool const staged = !keeps || !lies_ready(bucket, destination, place);
-      Step& step = step_for(number, staged ? 1 : 0, broadcast && !second_hop, after_last);
+      Step& step = step_for(number, staged, true, broadcast && !second_hop, after_last);
       if (staged) {
-        place = stage(step, bucket.bytes);
+        place = stage(step, bucket.bytes, true);
       }
       if (staged && keeps) {
         step.unpacks.push_back({table_of(bucket, destination), place});
@@ -276,9 +303,9 @@ class Executor {
     bool received_now = false;
     if (flow.source == me) {
       bool const staged = !lies_ready(bucket, source, place);
-      Step& step = step_for(number, staged ? 1 : 0, broadcast, false);
+      Step& step = step_for(number, staged, false, broadcast, false);
       if (staged) {
-        place = stage(step, bucket.bytes);
+        place = stage(step, bucket.bytes, false);
         step.packs.push_back({table_of(bucket, source), place});
       }
       if (broadcast) {
@@ -300,7 +327,7 @@ class Executor {
     for (plan::Forward const& forward : path.forwards) {
       if (forward.from == me) {
         // In the step after the one that brought it; all forwards of a bucket together.
-        Step& step = received_now ? step_for(number, 0, false, true) : steps_.back();
+        Step& step = received_now ? step_for(number, false, false, false, true) : steps_.back();
         received_now = false;
         step.sends.push_back({place, bucket.bytes, forward.to, true});
         step.passes_on = step.passes_on || (place.direct == nullptr && place.table < 0);
@@ -382,10 +409,11 @@ class Executor {
   rlhf::detail::late_vector<Place, T> places_;  // of every bucket
   rlhf::detail::late_vector<typename P::Table, T> tables_;
   typename P::Pairs copies_{};
+  bool copies_here_ = false;
   Slots<P> slots_;
   Staging staging_{};
   std::int64_t staging_bytes_ = 0;
-  std::int64_t half_[2] = {0, 0};
+  Area areas_[2];
 };
 
 }  // namespace rlhf::inline v0::sync

@@ -30,9 +30,11 @@ class Slots {
   using Stream = typename P::Stream;
   static constexpr bool has_lanes = HasLanes<P>;
 
-  /// For runs of that many steps.
-  void prepare([[maybe_unused]] P& packer, std::size_t steps) {
+  /// For runs of that many steps. `apart`: what steps pack and what they receive lie in memory of
+  /// their own, so that packing waits for no unpacking.
+  void prepare([[maybe_unused]] P& packer, std::size_t steps, bool apart = false) {
     steps_ = steps;
+    apart_ = apart;
     if constexpr (has_lanes) {
       while (transferred_.size() < steps) {
         transferred_.push_back(packer.fence());
@@ -76,10 +78,10 @@ class Slots {
       if (step_ > 2) {
         packer.wait(lane, transferred_[step_ - 3]);
       }
-      if (passed_on_) {  // the step before read this half
+      if (passed_on_ && !apart_) {  // the step before read this half
         packer.wait(lane, transferred_[step_ - 2]);
       }
-      if (unpacked_[half()]) {
+      if (unpacked_[half()] && !apart_) {
         packer.wait(lane, fences_[unpacked + half()]);
       }
       return lane;
@@ -194,6 +196,7 @@ class Slots {
   std::size_t steps_ = 0;
   rlhf::detail::late_vector<Fence, P> fences_;
   rlhf::detail::late_vector<Fence, P> transferred_;  // of each step of a run
+  bool apart_ = false;
   bool passed_on_ = false;
   bool unpacked_[2] = {false, false};
 };
