@@ -58,6 +58,7 @@ class Direct {
         options_(options),
         report_(sizeof(Report), Mapped::yes) {
     device_ = current_device();
+    detail::load_kernels();
     probe_ = DeviceBuffer(256);
     bool exported = true;
     MemoryCards cards;
@@ -436,6 +437,7 @@ class Direct {
                         at(rank, layouts[static_cast<std::size_t>(rank)].flags)) +
                     place.flag;
       }
+      (rank == me ? copied : pushed) += from.box.elements();
       auto const number = static_cast<std::uint32_t>(list.size());
       detail::add_chunks(mix, job, number, from.box.elements(),
                          chunk_elements(owner.options_.chunk.count, to.dtype), wait, place.flag);
@@ -534,7 +536,9 @@ class Direct {
       following.ticket = state + 2;
       following.flags = reinterpret_cast<std::uint32_t const*>(own + mine.flags);
       int const all = multiprocessors(d.device_);
-      d.push_blocks_ = d.options_.blocks > 0 ? d.options_.blocks : (all < 64 ? all : 64);
+      d.push_blocks_ = d.options_.blocks > 0         ? d.options_.blocks
+                       : all < 64 || copied > pushed ? all
+                                                     : 64;
       d.follow_blocks_ = d.options_.follow_blocks > 0 ? d.options_.follow_blocks : all;
     }
 
@@ -545,6 +549,8 @@ class Direct {
     std::vector<Job> jobs;
     std::vector<Job> followers;
     std::vector<detail::Echo> echoes;
+    std::int64_t pushed = 0;  // elements that go to other ranks,
+    std::int64_t copied = 0;  // and to this one
   };
 
   C* world_;

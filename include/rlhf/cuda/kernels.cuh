@@ -198,6 +198,18 @@ inline void clear(void* data, std::size_t bytes, StreamView stream) {
   }
 }
 
+/// Loads the kernels into the current device now. CUDA loads them at their first launch otherwise,
+/// and then waits for kernels of the device that run: those of another rank may be waiting for this
+/// one.
+template <class = void>
+void load_kernels() {
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, move_kernel<false>), "loading of a kernel");
+  check(cudaFuncGetAttributes(&attributes, move_kernel<true>), "loading of a kernel");
+  check(cudaFuncGetAttributes(&attributes, begin_kernel<>), "loading of a kernel");
+  check(cudaFuncGetAttributes(&attributes, end_kernel<>), "loading of a kernel");
+}
+
 /// Puts `work` into a stream on at most `blocks` blocks.
 template <class = void>
 void launch_move(MoveWork const& work, bool prints, int blocks, StreamView stream) {
