@@ -2,7 +2,8 @@
 // rank's share, time and memory to begin anywhere, time to save and load the state.
 //
 // Prints JSON lines. Each rate stands beside that of a loop written by hand for one dataset and one
-// order, in the same process, alternating; the results of both are compared. "bytes" are those
+// order, in the same process, alternating; the results of both are compared. Rates are by processor
+// time of the one thread, resumes and states by the clock. "bytes" are those
 // that the constructor and the first episode ask the allocator for, freed or not. Fails where
 // results differ.
 #include <rlhf/checkpoint/file.hpp>
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <new>
 #include <numeric>
@@ -26,17 +28,17 @@ namespace data = rlhf::data;
 namespace {
 std::size_t allocated_bytes = 0;
 }
-void* operator new(std::size_t size) {
+[[gnu::noinline]] void* operator new(std::size_t size) {
   allocated_bytes += size;
   if (void* const memory = std::malloc(size == 0 ? 1 : size)) {
     return memory;
   }
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
   std::free(memory);
 }
-void operator delete(void* memory, std::size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
   std::free(memory);
 }
 
@@ -61,6 +63,18 @@ std::uint64_t digest(std::uint64_t sum, Draws const& draws) {
   return sum;
 }
 
+/// Of this core, not counting what others run on it meanwhile.
+template <class Body>
+double core_seconds_of(Body&& body) {
+  auto const now = [] {
+    timespec at{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return static_cast<double>(at.tv_sec) + static_cast<double>(at.tv_nsec) * 1e-9;
+  };
+  double const begin = now();
+  body();
+  return now() - begin;
+}
 template <class Body>
 double seconds_of(Body&& body) {
   std::int64_t const begin = rlhf::steady_nanoseconds();
@@ -151,7 +165,7 @@ void rate(char const* order, std::int64_t size, std::int64_t samples, int episod
     Sampler sampler(options);
     ByHand twin(seed, size);
     sampler.next(0, 1, draws);  // builds the order
-    double const a = seconds_of([&] {
+    double const a = core_seconds_of([&] {
       for (int e = 1; e < episodes; ++e) {
         sampler.next(0, 1, draws);
         sums[0] = sums[0] * 31 + static_cast<std::uint64_t>(draws[draws.size() / 2].index);
@@ -159,7 +173,7 @@ void rate(char const* order, std::int64_t size, std::int64_t samples, int episod
     });
     sums[0] = digest(sums[0], draws);
     twin.next(samples, draws);
-    double const b = seconds_of([&] {
+    double const b = core_seconds_of([&] {
       for (int e = 1; e < episodes; ++e) {
         twin.next(samples, draws);
         sums[1] = sums[1] * 31 + static_cast<std::uint64_t>(draws[draws.size() / 2].index);
@@ -189,7 +203,7 @@ void mixture_rate(char const* what, data::SamplerOptions const& options, int epi
     data::Sampler<Order> sampler(options);
     Draws draws;
     sampler.next(0, 1, draws);
-    seconds.push_back(seconds_of([&] {
+    seconds.push_back(core_seconds_of([&] {
       for (int e = 1; e < episodes; ++e) {
         sampler.next(0, 1, draws);
       }
@@ -282,6 +296,39 @@ void state(char const* what, data::SamplerOptions const& options) {
       median(save) * 1e6, median(load) * 1e6);
 }
 
+/// What the turn of an epoch costs where the order has a table, and what that makes of the rate.
+void epoch_turn(std::int64_t size) {
+  std::vector<double> seconds;
+  std::uint64_t sum = 0;
+  for (int epoch = 0; epoch < 5; ++epoch) {
+    seconds.push_back(core_seconds_of([&] {
+      data::TorchOrder::Permutation const order(1, epoch, size);
+      sum += static_cast<std::uint64_t>(order[size / 2]);
+    }));
+  }
+  std::vector<double> by_hand;
+  std::uint64_t sum_by_hand = 0;
+  for (int epoch = 0; epoch < 5; ++epoch) {
+    std::vector<std::uint32_t> items;
+    by_hand.push_back(core_seconds_of([&] {
+      items.resize(static_cast<std::size_t>(size));
+      std::iota(items.begin(), items.end(), 0U);
+      std::mt19937 random(static_cast<std::uint32_t>(1 + epoch));
+      for (std::uint32_t i = 0; i + 1 < size; ++i) {
+        std::uint32_t const left = static_cast<std::uint32_t>(size) - i;
+        std::swap(items[i], items[i + static_cast<std::uint32_t>(random()) % left]);
+      }
+    }));
+    sum_by_hand += items[static_cast<std::size_t>(size / 2)];
+  }
+  require(sum == sum_by_hand, "the order is not that of torch");
+  std::printf(
+      "{\"benchmark\":\"data/indices\",\"case\":\"epoch_turn\",\"order\":\"torch\",\"items\":%lld,"
+      "\"ms\":%.1f,\"by_hand_ms\":%.1f,\"ratio\":%.3f,\"ns_an_item\":%.2f}\n",
+      static_cast<long long>(size), median(seconds) * 1e3, median(by_hand) * 1e3,
+      median(seconds) / median(by_hand), median(seconds) * 1e9 / static_cast<double>(size));
+}
+
 /// Every item of an epoch once.
 template <class Order>
 void check_epoch(std::int64_t size) {
@@ -313,6 +360,8 @@ int main() {
   rate<Keyed, KeyedByHand>("keyed", 1'000'000'000, 8192, 1000);
   rate<Keyed, KeyedByHand>("keyed", (std::int64_t{1} << 30) + 1, 8192, 1000);  // the worst size
   rate<data::Sampler<>, TorchByHand>("torch", 10'000'000, 8192, 1000);
+
+  epoch_turn(10'000'000);
 
   data::SamplerOptions mixed = five_datasets(8192);
   mixed.ratios = {8, 4, 2, 1, 1};

@@ -52,9 +52,7 @@ struct KeyedOrder final {
     [[nodiscard]] constexpr std::int64_t operator[](std::int64_t position) const noexcept {
       std::uint64_t x = static_cast<std::uint64_t>(position);
       do {
-        x = count_ == large_rounds    ? permuted<large_rounds>(x)
-            : count_ == middle_rounds ? permuted<middle_rounds>(x)
-                                      : permuted<small_rounds>(x);
+        x = permuted(x);
       } while (x >= size_);
       return static_cast<std::int64_t>(x);
     }
@@ -78,12 +76,26 @@ struct KeyedOrder final {
     /// first.
     template <class = void>
     void fill(std::int64_t first, int count, std::int64_t* out) const noexcept {
-      if (count_ == large_rounds) {
-        fill_with<large_rounds>(*this, first, count, out);
-      } else if (count_ == middle_rounds) {
-        fill_with<middle_rounds>(*this, first, count, out);
-      } else {
-        fill_with<small_rounds>(*this, first, count, out);
+      Permutation const own = *this;  // nothing in it can be what `out` points to
+      std::uint16_t again[block];
+      int left = 0;
+      for (int i = 0; i < count; ++i) {
+        std::uint64_t const x =
+            own.permuted(scalar(static_cast<std::uint64_t>(first) + static_cast<std::uint64_t>(i)));
+        out[i] = static_cast<std::int64_t>(x);
+        again[left] = static_cast<std::uint16_t>(i);
+        left += x >= own.size_ ? 1 : 0;
+      }
+      while (left > 0) {
+        int still = 0;
+        for (int i = 0; i < left; ++i) {
+          std::uint16_t const at = again[i];
+          std::uint64_t const x = own.permuted(scalar(static_cast<std::uint64_t>(out[at])));
+          out[at] = static_cast<std::int64_t>(x);
+          again[still] = at;
+          still += x >= own.size_ ? 1 : 0;
+        }
+        left = still;
       }
     }
     static constexpr int block = 256;
@@ -97,39 +109,13 @@ struct KeyedOrder final {
       std::uint64_t add = 0;
     };
 
-    template <int Count>
     [[nodiscard]] constexpr std::uint64_t permuted(std::uint64_t x) const noexcept {
       x ^= x >> shift_;
-      for (int i = 0; i < Count; ++i) {
+      for (int i = 0; i < count_; ++i) {
         x = (x + rounds_[i].add) * rounds_[i].multiply & mask_;
         x ^= x >> shift_;
       }
       return x;
-    }
-    /// @param own A copy, so that nothing in it can be what `out` points to.
-    template <int Count>
-    static void fill_with(Permutation const own, std::int64_t first, int count,
-                          std::int64_t* out) noexcept {
-      std::uint16_t again[block];
-      int left = 0;
-      for (int i = 0; i < count; ++i) {
-        std::uint64_t const x = own.permuted<Count>(
-            scalar(static_cast<std::uint64_t>(first) + static_cast<std::uint64_t>(i)));
-        out[i] = static_cast<std::int64_t>(x);
-        again[left] = static_cast<std::uint16_t>(i);
-        left += x >= own.size_ ? 1 : 0;
-      }
-      while (left > 0) {
-        int still = 0;
-        for (int i = 0; i < left; ++i) {
-          std::uint16_t const at = again[i];
-          std::uint64_t const x = own.permuted<Count>(scalar(static_cast<std::uint64_t>(out[at])));
-          out[at] = static_cast<std::int64_t>(x);
-          again[still] = at;
-          still += x >= own.size_ ? 1 : 0;
-        }
-        left = still;
-      }
     }
     /// The same value, which compilers then do not put into vectors: without instructions for
     /// products of 64 bits, which only AVX-512 has, that takes twice the time.
