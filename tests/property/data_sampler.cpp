@@ -182,6 +182,20 @@ TEST_CASE("any position, any number of times, any batch size and ranks: one stre
     for (int k = 0; k < 260; ++k) {
       stream.push_back(next(one_by_one).at(0));
     }
+    options.samples_per_episode = choice.from_to(1, 60);
+    for (std::int64_t position = 0; position < 200; ++position) {  // every one, epoch ends included
+      options.consumed = position;
+      data::Sampler<data::KeyedOrder> from_there(options);
+      CHECK(from_there.consumed() == position);
+      std::int64_t id = 0;
+      for (data::Draw const& draw : next(from_there)) {
+        data::Draw expected = stream.at(static_cast<std::size_t>(position + id));
+        expected.id = id++;
+        CHECK(draw == expected);
+      }
+      CHECK(id == options.samples_per_episode);
+    }
+    options.consumed = 0;
     data::SamplerState state = data::Sampler<data::KeyedOrder>(options).state();
     for (std::int64_t position = 0; position < 200;) {
       options.samples_per_episode = choice.from_to(1, 60);

@@ -15,7 +15,8 @@
 
 namespace rlhf::inline v0::data {
 
-/// Weights that hold from a prompt of the run on. Use it as `MixStage`.
+/// Weights that hold from a prompt of the run on. Episode e of a run that never changed its batch
+/// size begins at prompt e * samples_per_episode / repeats. Use it as `MixStage`.
 template <class Late = void>
 struct BasicMixStage {
   std::int64_t begin = 0;  ///< Prompts drawn before, over all replicas, copies not counted.
