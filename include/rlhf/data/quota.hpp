@@ -27,8 +27,8 @@ namespace rlhf::inline v0::data {
 /// that could not come earlier than s places before it, at most the sum of f. Both are chains of
 /// sets, so whole numbers can satisfy them (the matrix is totally unimodular), and with them every
 /// interval of a block has room for the items that belong into it: Hall's condition, under which
-/// earliest deadline first fills every place. An edge depends on nothing but n, so a seek computes
-/// one and walks from there.
+/// earliest deadline first fills every place in time. An edge depends on nothing but n, so a seek
+/// computes one and walks from there.
 ///
 /// Cost: seek: block * datasets steps, block being 2 to 4 times 1 / the smallest weight; walk:
 /// datasets steps a prompt, no allocation. Memory: twelve numbers a dataset. Integers only, so
@@ -150,8 +150,6 @@ class BasicQuota {
     stream.deadline = stream.end + (stream.end_rest != 0 ? 1 : 0);
     if (stream.left == 0) {
       stream.release = block_;
-    } else if (stream.deadline > block_) {
-      stream.deadline = block_;
     }
   }
 
