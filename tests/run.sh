@@ -139,7 +139,7 @@ case $mode in
         wrapper=$(tsan_wrapper "${CXX:-c++}")
         ;;
     esac
-    stage $preset '^(unit|property|ranks)$' "$wrapper" "-DRLHF_SANITIZE=$sanitize"
+    stage $preset '^(unit|property|replay|ranks)$' "$wrapper" "-DRLHF_SANITIZE=$sanitize"
     ;;
   all)
     # clang++ compiles and runs everything under the sanitizers, and nothing without: it is the quicker of the two there.
@@ -147,7 +147,7 @@ case $mode in
     rlhf_need clang_sanitizers
     rlhf_want clang_format clang_tidy
     stage dev "" "" -DRLHF_TEST_TIDY=ON
-    stage clang-asan '^(unit|property|ranks|static|fuzz)$' ""
+    stage clang-asan '^(unit|property|replay|ranks|static|fuzz)$' ""
     stage clang-tsan '^(unit|property|ranks)$' "$(tsan_wrapper clang++)"
     ;;
 esac

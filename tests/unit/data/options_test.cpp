@@ -62,7 +62,35 @@ TEST_CASE("every wrong option has a message of its own") {
   CHECK_HAS(refusal_of([](auto& o) { o.repeats = 4; }), "divide samples_per_episode, which is 6");
   CHECK_HAS(refusal_of([](auto& o) { o.consumed = 3; }), "consumed is 3");
   CHECK_HAS(refusal_of([](auto& o) { o.consumed = -2; }), "consumed is -2");
-  CHECK_HAS(refusal_of([](auto& o) { o.fingerprints = {1}; }), "1 fingerprints for 2 datasets");
+  CHECK_HAS(refusal_of([](auto& o) { o.dataset_fingerprints = {1}; }),
+            "1 fingerprints for 2 datasets");
+}
+
+TEST_CASE("weights and schedules are refused stage by stage") {
+  auto const refused = [](auto change) {
+    data::SamplerOptions options = good();
+    change(options);
+    try {
+      static_cast<void>(data::stages_of(options));
+    } catch (rlhf::Error const& error) {
+      CHECK(error.code() == rlhf::Errc::invalid_argument);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(refused([](auto& o) { o.weights = {1, 2}; }) == "");
+  CHECK(refused([](auto& o) { o.schedule = {{0, {1, 2}}, {7, {1, 0}}}; }) == "");
+  CHECK_HAS(refused([](auto& o) { o.weights = {1}; }), "1 weights for 2 datasets");
+  CHECK_HAS(refused([](auto& o) { o.weights = {1, -2}; }), "the weight of dataset 1 is negative");
+  CHECK_HAS(refused([](auto& o) { o.schedule = {{1, {1, 2}}}; }), "stage 0 of the schedule begins");
+  CHECK_HAS(refused([](auto& o) { o.schedule = {{0, {1, 2}}, {0, {1, 2}}}; }), "stage 1 of the");
+  CHECK_HAS(refused([](auto& o) { o.schedule = {{0, {1, 2}}, {INT64_MAX, {1, 2}}}; }), "not above");
+  CHECK_HAS(refused([](auto& o) { o.schedule = {{0, {1, 2, 3}}}; }), "3 weights for 2 datasets");
+  CHECK_HAS(refused([](auto& o) {
+              o.ratios = {1, 1};
+              o.weights = {1, 1};
+            }),
+            "exclude each other");
 }
 
 TEST_CASE("drop and retain need one dataset; the reference cycled instead without a word") {
