@@ -5,9 +5,12 @@
 
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/hash.hpp>
+#include <rlhf/core/hash_index.hpp>
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/description.hpp>
+#include <rlhf/plan/listing.hpp>
 #include <rlhf/sync/concepts.hpp>
 #include <rlhf/sync/detail/wire.hpp>
 
@@ -145,38 +148,80 @@ template <Endpoint M>
 /// Exchanges descriptions: every rank gets what each rank of `mesh` holds. Collective over `world`;
 /// ranks outside the mesh pass an empty description.
 ///
-/// Errors: invalid_argument where the mesh reaches beyond the world.
-/// Cost: one all-gather of sizes, one of the longest description a rank.
+/// Names and types of parameters are sent once for all ranks that list the same ones; which ranks
+/// do is found by fingerprints of 64 bits. Where boxes lie in a rank's own memory is not sent.
+///
+/// Errors: invalid_argument where the mesh reaches beyond the world; corrupted where what a rank
+/// sent cannot be read.
+/// Cost: an all-gather of 24 bytes a rank, one of the most that a rank has of its own (tens of
+/// bytes a kind of parameter), a broadcast of each distinct list.
 template <comm::Communicator C>
-[[nodiscard]] plan::BasicDescription<rlhf::detail::late<void, C>> gather_description(
+[[nodiscard]] plan::BasicListing<rlhf::detail::late<void, C>> gather_description(
     C& world, Mesh const& mesh, Layout const& layout,
     plan::BasicRankDescription<rlhf::detail::late<void, C>> const& mine) {
+  using Late = rlhf::detail::late<void, C>;
+  using Bytes = rlhf::detail::late_vector<std::byte, C>;
   for (int const rank : mesh.world_ranks()) {
     if (rank >= world.size()) {
       fail(Errc::invalid_argument,
            text("a mesh lists world rank ", rank, ", the world has ", world.size(), " ranks"));
     }
   }
-  rlhf::detail::late_vector<std::byte, C> bytes;
-  detail::write(bytes, mine);
-  auto const ranks = static_cast<std::size_t>(world.size());
-  rlhf::detail::late_vector<std::int64_t, C> sizes(ranks);
-  std::int64_t const size = std::ssize(bytes);
-  world.all_gather(&size, sizes.data(), 1, DType::i64, {});
-  std::int64_t longest = 0;
-  for (std::int64_t const one : sizes) {
-    longest = one > longest ? one : longest;
+  Bytes my_list;
+  Bytes my_own;
+  {
+    plan::BasicRankListing<Late> const listing = plan::listing_of(mine);
+    my_list = detail::bytes_of(listing.list);
+    my_own = detail::own_bytes_of(listing);
   }
-  bytes.resize(static_cast<std::size_t>(longest));
-  rlhf::detail::late_vector<std::byte, C> all(bytes.size() * ranks);
-  world.all_gather(bytes.data(), all.data(), longest, DType::u8, {});
-  plan::BasicDescription<rlhf::detail::late<void, C>> description{layout, {}};
+  /// What ranks tell of themselves first.
+  struct Head {
+    std::int64_t list_print = 0;
+    std::int64_t list_bytes = 0;
+    std::int64_t own_bytes = 0;
+  };
+  constexpr std::int64_t numbers = 3;
+  auto const ranks = static_cast<std::size_t>(world.size());
+  std::uint64_t const print =
+      Fingerprint().add(detail::text_of({my_list.data(), my_list.size()})).value();
+  Head const head{static_cast<std::int64_t>(print), std::ssize(my_list), std::ssize(my_own)};
+  rlhf::detail::late_vector<Head, C> heads(ranks);
+  world.all_gather(&head, heads.data(), numbers, DType::i64, {});
+  std::int64_t longest = 0;
+  for (Head const& one : heads) {
+    detail::expect_readable(one.list_bytes >= 0 && one.own_bytes >= 0);
+    longest = one.own_bytes > longest ? one.own_bytes : longest;
+  }
+  my_own.resize(static_cast<std::size_t>(longest));
+  Bytes own(my_own.size() * ranks);
+  world.all_gather(my_own.data(), own.data(), longest, DType::u8, {});
+
+  detail::ListingReader<Late> reader(layout);
+  rlhf::detail::HashIndex<Late> owners;  // the first rank of the mesh with each list
+  rlhf::detail::late_vector<std::int32_t, C> list_of(ranks, -1);
+  Bytes list;
   for (int const rank : mesh.world_ranks()) {
     auto const index = static_cast<std::size_t>(rank);
-    description.ranks.push_back(
-        detail::read({all.data() + index * bytes.size(), static_cast<std::size_t>(sizes[index])}));
+    Head const& one = heads[index];
+    int owner = owners.find(static_cast<std::uint64_t>(one.list_print), [&](int other) {
+      return heads[static_cast<std::size_t>(other)].list_bytes == one.list_bytes;
+    });
+    if (owner < 0) {
+      owner = rank;
+      owners.add(static_cast<std::uint64_t>(one.list_print), rank);
+      if (rank == world.rank()) {
+        list = my_list;
+      } else {
+        list.resize(static_cast<std::size_t>(one.list_bytes));
+      }
+      world.broadcast(list.data(), one.list_bytes, DType::u8, rank, {});
+      list_of[index] = reader.add_list({list.data(), list.size()});
+    }
+    list_of[index] = list_of[static_cast<std::size_t>(owner)];
+    reader.add_rank(rank, list_of[index],
+                    {own.data() + index * my_own.size(), static_cast<std::size_t>(one.own_bytes)});
   }
-  return description;
+  return reader.take();
 }
 
 }  // namespace rlhf::inline v0::sync
