@@ -189,7 +189,7 @@ void produce(Case const& one, std::FILE* file) {
   for (bool const source : {true, false}) {
     Mesh const mesh = source ? one.source_mesh() : one.destination_mesh();
     Sender const sender(placed(one, source));
-    std::vector<std::int64_t> heads;
+    std::vector<wire::Head> heads;
     std::vector<Bytes> own;
     std::set<Bytes> known;
     std::vector<Bytes> lists;
@@ -203,22 +203,19 @@ void produce(Case const& one, std::FILE* file) {
       plan::RankListing const listing = plan::listing_of(described);
       Bytes list = wire::bytes_of(listing.list);
       own.push_back(wire::own_bytes_of(listing));
-      std::string_view const text = wire::text_of({list.data(), list.size()});
-      heads.push_back(static_cast<std::int64_t>(rlhf::Fingerprint().add(text).value()));
-      heads.push_back(std::ssize(list));
-      heads.push_back(std::ssize(own.back()));
+      heads.push_back({wire::print_of(list), std::ssize(list), std::ssize(own.back())});
       longest = std::max(longest, whole_list_bytes(described));
       longest_own = std::max(longest_own, own.back().size());
       if (!source && rank == 0) {
         my_list = list;
         my_own = own.back();
       }
-      if (inside && known.insert(list).second) {
+      if (known.insert(list).second) {
         lists.push_back(std::move(list));
       }
     }
     whole_lists += (longest + 8) * one.world();
-    append(heads.data(), heads.size() * sizeof heads[0]);
+    append(heads.data(), heads.size() * sizeof(wire::Head));
     for (Bytes& bytes : own) {
       bytes.resize(longest_own);
       append(bytes.data(), bytes.size());

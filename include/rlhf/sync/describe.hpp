@@ -4,18 +4,19 @@
 #pragma once
 
 #include <rlhf/comm/concepts.hpp>
+#include <rlhf/comm/operations.hpp>
 #include <rlhf/core/error.hpp>
-#include <rlhf/core/hash.hpp>
-#include <rlhf/core/hash_index.hpp>
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/description.hpp>
 #include <rlhf/plan/listing.hpp>
 #include <rlhf/sync/concepts.hpp>
+#include <rlhf/sync/detail/heads.hpp>
 #include <rlhf/sync/detail/wire.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -174,52 +175,38 @@ template <comm::Communicator C>
     my_list = detail::bytes_of(listing.list);
     my_own = detail::own_bytes_of(listing);
   }
-  /// What ranks tell of themselves first.
-  struct Head {
-    std::int64_t list_print = 0;
-    std::int64_t list_bytes = 0;
-    std::int64_t own_bytes = 0;
-  };
-  constexpr std::int64_t numbers = 3;
-  auto const ranks = static_cast<std::size_t>(world.size());
-  std::uint64_t const print =
-      Fingerprint().add(detail::text_of({my_list.data(), my_list.size()})).value();
-  Head const head{static_cast<std::int64_t>(print), std::ssize(my_list), std::ssize(my_own)};
-  rlhf::detail::late_vector<Head, C> heads(ranks);
-  world.all_gather(&head, heads.data(), numbers, DType::i64, {});
-  std::int64_t longest = 0;
-  for (Head const& one : heads) {
-    detail::expect_readable(one.list_bytes >= 0 && one.own_bytes >= 0);
-    longest = one.own_bytes > longest ? one.own_bytes : longest;
+  detail::Head const head{detail::print_of({my_list.data(), my_list.size()}), std::ssize(my_list),
+                          std::ssize(my_own)};
+  rlhf::detail::late_vector<detail::Head, C> heads(static_cast<std::size_t>(world.size()));
+  world.all_gather(&head, heads.data(), detail::Head::numbers, DType::i64, {});
+  comm::settle(world);
+  detail::DistinctLists<Late> const lists(heads);
+
+  my_own.resize(static_cast<std::size_t>(lists.longest_own()));
+  Bytes own(my_own.size() * heads.size());
+  world.all_gather(my_own.data(), own.data(), lists.longest_own(), DType::u8, {});
+  Bytes all(lists.total());
+  for (int list = 0; list < lists.size(); ++list) {
+    auto const bytes = lists.in(all, list);
+    if (lists.sender(list) == world.rank()) {
+      detail::expect_readable(bytes.size() == my_list.size());
+      std::memcpy(bytes.data(), my_list.data(), bytes.size());
+    }
+    world.broadcast(bytes.data(), std::ssize(bytes), DType::u8, lists.sender(list), {});
   }
-  my_own.resize(static_cast<std::size_t>(longest));
-  Bytes own(my_own.size() * ranks);
-  world.all_gather(my_own.data(), own.data(), longest, DType::u8, {});
+  comm::settle(world);
 
   detail::ListingReader<Late> reader(layout);
-  rlhf::detail::HashIndex<Late> owners;  // the first rank of the mesh with each list
-  rlhf::detail::late_vector<std::int32_t, C> list_of(ranks, -1);
-  Bytes list;
+  rlhf::detail::late_vector<std::int32_t, C> number_of(static_cast<std::size_t>(lists.size()), -1);
   for (int const rank : mesh.world_ranks()) {
-    auto const index = static_cast<std::size_t>(rank);
-    Head const& one = heads[index];
-    int owner = owners.find(static_cast<std::uint64_t>(one.list_print), [&](int other) {
-      return heads[static_cast<std::size_t>(other)].list_bytes == one.list_bytes;
-    });
-    if (owner < 0) {
-      owner = rank;
-      owners.add(static_cast<std::uint64_t>(one.list_print), rank);
-      if (rank == world.rank()) {
-        list = my_list;
-      } else {
-        list.resize(static_cast<std::size_t>(one.list_bytes));
-      }
-      world.broadcast(list.data(), one.list_bytes, DType::u8, rank, {});
-      list_of[index] = reader.add_list({list.data(), list.size()});
+    std::int32_t& number = number_of[static_cast<std::size_t>(lists.list_of(rank))];
+    if (number < 0) {
+      number = reader.add_list(lists.in(all, lists.list_of(rank)));
     }
-    list_of[index] = list_of[static_cast<std::size_t>(owner)];
-    reader.add_rank(rank, list_of[index],
-                    {own.data() + index * my_own.size(), static_cast<std::size_t>(one.own_bytes)});
+    auto const index = static_cast<std::size_t>(rank);
+    reader.add_rank(
+        rank, number,
+        {own.data() + index * my_own.size(), static_cast<std::size_t>(heads[index].own_bytes)});
   }
   return reader.take();
 }

@@ -170,6 +170,12 @@ template <class = void>
   return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
 }
 
+/// By which lists are compared.
+template <class = void>
+[[nodiscard]] std::int64_t print_of(std::span<std::byte const> list) {
+  return static_cast<std::int64_t>(Fingerprint().add(text_of(list)).value());
+}
+
 /// Reads what `bytes_of` wrote; anything else is an Error, never undefined.
 template <class T = void>
 [[nodiscard]] plan::BasicParameterList<T> read_list(std::span<std::byte const> bytes) {
