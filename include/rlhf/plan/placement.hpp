@@ -125,6 +125,8 @@ class PlacementBuilder {
     return number;
   }
   [[nodiscard]] std::size_t parameters() const { return placement_.parameters.size(); }
+  /// Makes room for so many.
+  void reserve(std::size_t parameters) { placement_.parameters.reserve(parameters); }
   [[nodiscard]] PlacedParameter& parameter(int number) {
     return placement_.parameters[static_cast<std::size_t>(number)];
   }
@@ -185,6 +187,11 @@ class ListingPlacer {
     rlhf::detail::late_vector<std::vector<int>, T> numbers(listing_.lists.size());
     rlhf::detail::late_vector<std::uint8_t, T> is_numbered(listing_.lists.size(), 0);
     ranks_of_.resize(listing_.groupings.size());
+    std::size_t longest = 0;
+    for (auto const& list : listing_.lists) {
+      longest = list.entries.size() > longest ? list.entries.size() : longest;
+    }
+    builder_.reserve(longest);
     for (std::size_t r = 0; r < listing_.ranks.size(); ++r) {
       auto const g = static_cast<std::size_t>(listing_.ranks[r].grouping);
       auto const& grouping = listing_.groupings[g];
