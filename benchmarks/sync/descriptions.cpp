@@ -240,14 +240,15 @@ plan::RankDescription received(Bytes const& list_bytes, Bytes const& own_bytes, 
   plan::ParameterList const& list = listing.lists[0];
   for (std::size_t p = 0; p < list.entries.size(); ++p) {
     plan::ParameterType const& type = list.types[static_cast<std::size_t>(list.entries[p].type)];
-    plan::HeldParameter held{std::string(list.name(p)), type.dtype, {type.global, {}}};
-    auto const kind = static_cast<std::size_t>(listing.groupings[0].kind_of[p]);
-    auto const holding = static_cast<std::size_t>(listing.ranks[0].holdings[kind]);
-    for (rlhf::Box const& box : listing.holdings[holding]) {
-      held.holding.boxes.push_back({box, rlhf::Extents::filled(box.rank(), 0)});
-    }
-    out.parameters.push_back(std::move(held));
+    out.parameters.push_back({std::string(list.name(p)), type.dtype, {type.global, {}}});
   }
+  listing.groupings[0].for_each(list, [&](std::size_t p, int kind) {
+    auto const holding =
+        static_cast<std::size_t>(listing.ranks[0].holdings[static_cast<std::size_t>(kind)]);
+    for (rlhf::Box const& box : listing.holdings[holding]) {
+      out.parameters[p].holding.boxes.push_back({box, rlhf::Extents::filled(box.rank(), 0)});
+    }
+  });
   return out;
 }
 

@@ -116,15 +116,16 @@ plan::RankDescription spelt_out(plan::Listing const& listing, std::size_t rank) 
   plan::ParameterList const& list = listing.lists.at(static_cast<std::size_t>(grouping.list));
   plan::RankDescription out{own.world_rank, {}};
   for (std::size_t p = 0; p < list.entries.size(); ++p) {
-    auto const kind = static_cast<std::size_t>(grouping.kind_of.at(p));
     plan::ParameterType const& type = list.types.at(static_cast<std::size_t>(list.entries[p].type));
-    CHECK(grouping.type_of.at(kind) == list.entries[p].type);
-    plan::HeldParameter held{std::string(list.name(p)), type.dtype, {type.global, {}}};
-    for (Box const& box : listing.holdings.at(static_cast<std::size_t>(own.holdings.at(kind)))) {
-      held.holding.boxes.push_back(rlhf::HeldBox{box, {}});
-    }
-    out.parameters.push_back(held);
+    out.parameters.push_back({std::string(list.name(p)), type.dtype, {type.global, {}}});
   }
+  grouping.for_each(list, [&](std::size_t p, int number) {
+    auto const kind = static_cast<std::size_t>(number);
+    CHECK(grouping.type_of.at(kind) == list.entries.at(p).type);
+    for (Box const& box : listing.holdings.at(static_cast<std::size_t>(own.holdings.at(kind)))) {
+      out.parameters.at(p).holding.boxes.push_back(rlhf::HeldBox{box, {}});
+    }
+  });
   return out;
 }
 

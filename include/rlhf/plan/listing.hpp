@@ -50,13 +50,37 @@ struct BasicParameterList {
 };
 using ParameterList = BasicParameterList<>;
 
-/// Which parameters of a list lie alike on a rank: of equal type, with equal boxes.
+/// Which parameters of a list a rank holds, and which of them lie alike: those of equal type with
+/// equal boxes are of one kind. Most ranks have one run; ranks that hold little of a long list, as
+/// flat shards do, have few.
 template <class T = void>
 struct BasicGrouping {
-  std::int32_t list = 0;                      ///< Index into `Listing::lists`.
-  rlhf::detail::late_vector<int, T> kind_of;  ///< Of each parameter; by first appearance.
-  rlhf::detail::late_vector<int, T> type_of;  ///< Of each kind, in the list's types.
+  struct Run {
+    std::size_t end = 0;    ///< The first parameter behind it.
+    std::int32_t kind = 0;  ///< 1: the first kind of their types, 2: the second, ...; 0: none held.
 
+    constexpr bool operator==(Run const&) const noexcept = default;
+  };
+  std::int32_t list = 0;  ///< Index into `Listing::lists`.
+  rlhf::detail::late_vector<Run, T> runs;
+  rlhf::detail::late_vector<int, T> type_of;  ///< Of each kind, by first appearance.
+
+  /// Calls `visit(parameter, kind)` for each parameter that is held, in order.
+  template <class Visit>
+  void for_each(BasicParameterList<T> const& all, Visit&& visit) const {
+    rlhf::detail::late_vector<std::vector<int>, T> kinds(all.types.size());
+    for (std::size_t kind = 0; kind < type_of.size(); ++kind) {
+      kinds[static_cast<std::size_t>(type_of[kind])].push_back(static_cast<int>(kind));
+    }
+    std::size_t begin = 0;
+    for (Run const& run : runs) {
+      for (std::size_t p = begin; run.kind > 0 && p < run.end; ++p) {
+        auto const& of_type = kinds[static_cast<std::size_t>(all.entries[p].type)];
+        visit(p, of_type[static_cast<std::size_t>(run.kind - 1)]);
+      }
+      begin = run.end;
+    }
+  }
   bool operator==(BasicGrouping const&) const = default;
 };
 using Grouping = BasicGrouping<>;
@@ -106,9 +130,10 @@ template <class T>
   }
   out.list.names.reserve(bytes);
   out.list.entries.reserve(rank.parameters.size());
-  out.grouping.kind_of.reserve(rank.parameters.size());
   rlhf::detail::HashIndex<T> types;
   rlhf::detail::HashIndex<T> kinds;
+  rlhf::detail::late_vector<std::int32_t, T> kinds_of_type;  // how many
+  rlhf::detail::late_vector<std::int32_t, T> place;          // of each kind among its type's
   for (HeldParameter const& held : rank.parameters) {
     Fingerprint print;
     print.add(static_cast<std::uint64_t>(held.dtype));
@@ -121,6 +146,7 @@ template <class T>
       type = static_cast<int>(out.list.types.size());
       types.add(print.value(), type);
       out.list.types.push_back(ParameterType{held.dtype, held.holding.global});
+      kinds_of_type.push_back(0);
     }
     for (HeldBox const& one : held.holding.boxes) {
       detail::add(print, one.box);
@@ -134,10 +160,11 @@ template <class T>
       }
       return same;
     });
-    if (kind < 0) {
+    if (kind < 0 && !held.holding.boxes.empty()) {
       kind = static_cast<int>(out.holdings.size());
       kinds.add(print.value(), kind);
       out.grouping.type_of.push_back(type);
+      place.push_back(++kinds_of_type[static_cast<std::size_t>(type)]);
       auto& boxes = out.holdings.emplace_back();
       for (HeldBox const& one : held.holding.boxes) {
         boxes.push_back(one.box);
@@ -145,7 +172,11 @@ template <class T>
     }
     out.list.names += held.name;
     out.list.entries.push_back({out.list.names.size(), type});
-    out.grouping.kind_of.push_back(kind);
+    std::int32_t const run_kind = kind < 0 ? 0 : place[static_cast<std::size_t>(kind)];
+    if (out.grouping.runs.empty() || out.grouping.runs.back().kind != run_kind) {
+      out.grouping.runs.push_back({0, run_kind});
+    }
+    out.grouping.runs.back().end = out.list.entries.size();
   }
   return out;
 }
@@ -179,7 +210,9 @@ class ListingBuilder {
   [[nodiscard]] std::int32_t grouping(BasicGrouping<T> grouping) {
     return groupings_.add(std::move(grouping), [](Fingerprint& print, auto const& one) {
       print.add(static_cast<std::uint64_t>(one.list));
-      detail::add(print, one.kind_of);
+      for (auto const& run : one.runs) {
+        print.add(static_cast<std::uint64_t>(run.end)).add(static_cast<std::uint64_t>(run.kind));
+      }
       detail::add(print, one.type_of);
     });
   }

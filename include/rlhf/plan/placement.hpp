@@ -154,9 +154,9 @@ class ListingPlacer {
   [[nodiscard]] BasicPlacement<T> place() {
     number_parameters();
     number_boxes();
-    rlhf::detail::late_vector<std::int32_t, T> pattern_of(sets_.size(), -1);
+    rlhf::detail::late_vector<std::int32_t, T> pattern_of(sets_.size() + 1, -1);
     for (std::size_t p = 0; p < set_of_.size(); ++p) {
-      std::int32_t& pattern = pattern_of[static_cast<std::size_t>(set_of_[p])];
+      std::int32_t& pattern = pattern_of[static_cast<std::size_t>(set_of_[p] + 1)];
       if (pattern < 0) {
         pattern = this->pattern(set_of_[p]);
       }
@@ -204,10 +204,10 @@ class ListingPlacer {
         is_numbered[list] = 1;
         numbers[list] = numbers_of(listing_.lists[list], listing_.ranks[r].world_rank);
       }
-      for (std::size_t p = 0; p < grouping.kind_of.size(); ++p) {
+      grouping.for_each(listing_.lists[list], [&](std::size_t p, int kind) {
         std::int32_t& set = set_of_[static_cast<std::size_t>(numbers[list][p])];
-        set = with(set, static_cast<std::int32_t>(g), grouping.kind_of[p]);
-      }
+        set = with(set, static_cast<std::int32_t>(g), kind);
+      });
     }
   }
   [[nodiscard]] std::vector<int> numbers_of(BasicParameterList<T> const& list, int world_rank) {

@@ -396,19 +396,25 @@ TEST_CASE("numbers that are too large, boxes outside their tensor, variants out 
       return false;
     }
   };
-  // One type, f32 (5); two parameters of it, "a" and "b". Two runs of one parameter each; one box
-  // of the first kind, none of the second.
+  // One type, f32 (5); two parameters of it, "a" and "b". Two runs of one parameter each: one box,
+  // none.
   std::vector<int> const list{1, 0, 1, 5, 2, 0, 1, 0, 1, 'a', 'b'};
-  CHECK(reads(list, {4, 1, 0, 1, 1, 1, 1, 0, 1, 5, 0}));
-  CHECK_FALSE(reads({1, 7, 1, 5, 2, 0, 1, 0, 1, 'a', 'b'}, {2, 2, 0, 0}));  // no such dtype
-  CHECK_FALSE(reads({1, 0, 7, 5, 2, 0, 1, 0, 1, 'a', 'b'}, {2, 2, 0, 0}));  // 7 dimensions
-  CHECK_FALSE(reads({1, 0, 1, 5, 2, 1, 1, 0, 1, 'a', 'b'}, {2, 2, 0, 0}));  // no such type
-  CHECK_FALSE(reads(list, {4, 1, 1, 1, 0, 0, 0}));                          // 1 before 0
-  CHECK_FALSE(reads(list, {2, 1, 0, 0}));                                   // one parameter
-  CHECK_FALSE(reads(list, {2, 3, 0, 0}));                                   // three
-  CHECK_FALSE(reads(list, {2, 2, 0, 1, 1, 1, 1, 5}));                       // [1:6] of 5
-  CHECK_FALSE(reads(list, {2, 2, 0, 1, 2, 0, 0, 2, 1, 1}));                 // two dimensions
-  std::vector<int> huge{2, 2, 0, 1, 1};
+  std::vector<int> const none{2, 2, 0};
+  CHECK(reads(list, {4, 1, 1, 1, 0, 1, 1, 0, 1, 5}));
+  CHECK(reads(list, none));
+  CHECK_FALSE(reads({1, 7, 1, 5, 2, 0, 1, 0, 1, 'a', 'b'}, none));  // no such dtype
+  CHECK_FALSE(reads({1, 0, 7, 5, 2, 0, 1, 0, 1, 'a', 'b'}, none));  // seven dimensions
+  CHECK_FALSE(reads({1, 0, 1, 5, 2, 1, 1, 0, 1, 'a', 'b'}, none));  // no such type
+  CHECK_FALSE(reads({1, 0, 1, 5, 2, 0, 1, 0, 2, 'a', 'b'}, none));  // more text than there is
+  CHECK_FALSE(reads(list, {4, 1, 2, 1, 1, 1, 1, 0, 1, 5, 0}));      // the second kind first
+  CHECK_FALSE(reads(list, {2, 1, 0}));                              // one parameter
+  CHECK_FALSE(reads(list, {2, 3, 0}));                              // three
+  CHECK_FALSE(reads(list, {2, 2, 1, 0}));                           // a kind without boxes
+  CHECK_FALSE(reads(list, {4, 2, 0, 0, 5}));                        // a run of nothing
+  CHECK_FALSE(reads(list, {2, 2, 1, 1, 1, 1, 1, 5}));               // [1:6] of 5
+  CHECK_FALSE(reads(list, {2, 2, 1, 1, 2, 0, 0, 2, 1, 1}));         // two dimensions of one
+  CHECK(reads(list, {2, 2, 1, 1, 1, 1, 1, 4}));
+  std::vector<int> huge{2, 2, 1, 1, 1};
   huge.insert(huge.end(), {255, 255, 255, 255, 255, 255, 255, 255, 127, 1, 1});  // 2^63 - 1
   CHECK_FALSE(reads(list, huge));
   CHECK_FALSE(reads({255, 255, 255, 255, 255, 255, 255, 255, 255, 127}, {0}));  // ten bytes

@@ -4,9 +4,9 @@
 /// Numbers are sent seven bits a byte, lowest first; the highest bit says that more follow.
 /// A list:  how many types; dtype and global shape of each; how many parameters; type and length of
 ///          the name of each; the names.
-/// A rank:  length of the runs; runs of parameters, how many and which variant of their type each
-///          is (a kind is a variant of a type; they are numbered by first appearance); for each
-///          kind, by first appearance, how many boxes; start and extent of each.
+/// A rank:  length of the runs; runs of parameters, how many and which kind of their types, from 1;
+///          0 for parameters that are not held; for each kind, by first appearance, how many boxes;
+///          start and extent of each.
 #pragma once
 
 #include <rlhf/core/error.hpp>
@@ -71,23 +71,12 @@ template <class T>
 template <class T>
 [[nodiscard]] rlhf::detail::late_vector<std::byte, T> own_bytes_of(
     plan::BasicRankListing<T> const& rank) {
-  auto const& grouping = rank.grouping;
-  rlhf::detail::late_vector<std::size_t, T> variant_of;  // of each kind
-  rlhf::detail::late_vector<std::size_t, T> variants(rank.list.types.size(), 0);
-  for (int const type : grouping.type_of) {
-    variant_of.push_back(variants[static_cast<std::size_t>(type)]++);
-  }
   rlhf::detail::late_vector<std::byte, T> runs;
-  for (std::size_t p = 0; p < grouping.kind_of.size();) {
-    std::size_t const variant = variant_of[static_cast<std::size_t>(grouping.kind_of[p])];
-    std::size_t end = p;
-    while (end < grouping.kind_of.size() &&
-           variant_of[static_cast<std::size_t>(grouping.kind_of[end])] == variant) {
-      ++end;
-    }
-    write<T>(runs, end - p);
-    write<T>(runs, variant);
-    p = end;
+  std::size_t begin = 0;
+  for (auto const& run : rank.grouping.runs) {
+    write<T>(runs, run.end - begin);
+    write<T>(runs, static_cast<std::size_t>(run.kind));
+    begin = run.end;
   }
   rlhf::detail::late_vector<std::byte, T> out;
   write<T>(out, runs.size());
@@ -218,6 +207,7 @@ class ListingReader {
       Box const whole = Box::whole(types[static_cast<std::size_t>(type)].global);
       std::vector<Box> boxes;
       std::size_t const count = reader.count(2);
+      expect_readable(count > 0);
       boxes.reserve(count);
       for (std::size_t b = 0; b < count; ++b) {
         Box box{reader.extents(), {}};
@@ -259,26 +249,26 @@ class ListingReader {
   [[nodiscard]] plan::BasicGrouping<T> read_grouping(std::int32_t number,
                                                      std::span<std::byte const> runs) const {
     auto const& list = builder_.listing().lists[static_cast<std::size_t>(number)];
-    rlhf::detail::late_vector<std::vector<int>, T> kinds(list.types.size());  // of each type
+    rlhf::detail::late_vector<std::int64_t, T> kinds(list.types.size(), 0);  // of each type
     plan::BasicGrouping<T> out;
     out.list = number;
-    out.kind_of.reserve(list.entries.size());
-    for (Reader reader(runs); !reader.done();) {
+    std::size_t p = 0;
+    for (Reader<> reader(runs); !reader.done();) {
       auto const length = static_cast<std::size_t>(reader.number());
-      auto const variant = static_cast<std::size_t>(reader.number());
-      expect_readable(length <= list.entries.size() - out.kind_of.size());
-      for (std::size_t i = 0; i < length; ++i) {
-        int const type = list.entries[out.kind_of.size()].type;
-        auto& variants = kinds[static_cast<std::size_t>(type)];
-        expect_readable(variant <= variants.size());
-        if (variant == variants.size()) {
-          variants.push_back(static_cast<int>(out.type_of.size()));
+      std::int64_t const kind = reader.number();
+      expect_readable(length > 0 && length <= list.entries.size() - p);
+      out.runs.push_back({p + length, static_cast<std::int32_t>(kind)});
+      for (p = kind == 0 ? out.runs.back().end : p; p < out.runs.back().end; ++p) {
+        int const type = list.entries[p].type;
+        std::int64_t& known = kinds[static_cast<std::size_t>(type)];
+        expect_readable(kind <= known + 1);
+        if (kind > known) {
+          known = kind;
           out.type_of.push_back(type);
         }
-        out.kind_of.push_back(variants[variant]);
       }
     }
-    expect_readable(out.kind_of.size() == list.entries.size());
+    expect_readable(p == list.entries.size());
     return out;
   }
 
