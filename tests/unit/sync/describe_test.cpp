@@ -329,6 +329,28 @@ TEST_CASE("names and types are sent once for all ranks that list the same ones")
   CHECK_MESSAGE(!end.world.failed, end.world.text);
 }
 
+TEST_CASE("lists are told apart by fingerprint and size, and come from the lowest rank") {
+  using Heads = std::vector<sync::detail::Head>;
+  Heads const heads{{7, 10, 1}, {8, 20, 5}, {7, 11, 2}, {8, 20, 3}, {7, 10, 4}};
+  sync::detail::DistinctLists<void> const lists(heads);
+  CHECK(lists.size() == 3);
+  CHECK(lists.total() == 10 + 20 + 11);
+  CHECK(lists.longest_own() == 5);
+  int const list_of[] = {0, 1, 2, 1, 0};
+  for (int rank = 0; rank < 5; ++rank) {
+    CHECK(lists.list_of(rank) == list_of[rank]);
+  }
+  CHECK(lists.sender(1) == 1);
+  CHECK(lists.sender(2) == 2);
+  std::vector<std::byte> all(lists.total());
+  CHECK(lists.in(all, 2).data() == all.data() + 30);
+  CHECK(lists.in(all, 2).size() == 11);
+  for (Heads const& broken :
+       {Heads{{7, -1, 1}}, Heads{{7, 1, -1}}, Heads{{7, 1LL << 62, 1}}, Heads{{7, 1, 1LL << 40}}}) {
+    CHECK_THROWS_AS(sync::detail::DistinctLists<void>{broken}, Error);
+  }
+}
+
 TEST_CASE("bytes that are no description are an error, never a crash") {
   int read = 0;
   int refused = 0;
