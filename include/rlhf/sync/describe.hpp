@@ -4,15 +4,19 @@
 #pragma once
 
 #include <rlhf/comm/concepts.hpp>
+#include <rlhf/comm/operations.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/description.hpp>
+#include <rlhf/plan/listing.hpp>
 #include <rlhf/sync/concepts.hpp>
+#include <rlhf/sync/detail/heads.hpp>
 #include <rlhf/sync/detail/wire.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -257,38 +261,66 @@ template <Endpoint M>
 /// Exchanges descriptions: every rank gets what each rank of `mesh` holds. Collective over `world`;
 /// ranks outside the mesh pass an empty description.
 ///
-/// Errors: invalid_argument where the mesh reaches beyond the world.
-/// Cost: one all-gather of sizes, one of the longest description a rank.
+/// Names and types of parameters are sent once for all ranks that list the same ones; which ranks
+/// do is found by fingerprints of 64 bits. Where boxes lie in a rank's own memory is not sent.
+///
+/// Errors: invalid_argument where the mesh reaches beyond the world; corrupted where what a rank
+/// sent cannot be read.
+/// Cost: an all-gather of 24 bytes a rank, one of the most that a rank has of its own (tens of
+/// bytes a kind of parameter), a broadcast of each distinct list.
 template <comm::Communicator C>
-[[nodiscard]] plan::BasicDescription<rlhf::detail::late<void, C>> gather_description(
+[[nodiscard]] plan::BasicListing<rlhf::detail::late<void, C>> gather_description(
     C& world, Mesh const& mesh, Layout const& layout,
     plan::BasicRankDescription<rlhf::detail::late<void, C>> const& mine) {
+  using Late = rlhf::detail::late<void, C>;
+  using Bytes = rlhf::detail::late_vector<std::byte, C>;
   for (int const rank : mesh.world_ranks()) {
     if (rank >= world.size()) {
       fail(Errc::invalid_argument,
            text("a mesh lists world rank ", rank, ", the world has ", world.size(), " ranks"));
     }
   }
-  rlhf::detail::late_vector<std::byte, C> bytes;
-  detail::write(bytes, mine);
-  auto const ranks = static_cast<std::size_t>(world.size());
-  rlhf::detail::late_vector<std::int64_t, C> sizes(ranks);
-  std::int64_t const size = std::ssize(bytes);
-  world.all_gather(&size, sizes.data(), 1, DType::i64, {});
-  std::int64_t longest = 0;
-  for (std::int64_t const one : sizes) {
-    longest = one > longest ? one : longest;
+  Bytes my_list;
+  Bytes my_own;
+  {
+    plan::BasicRankListing<Late> const listing = plan::listing_of(mine);
+    my_list = detail::bytes_of(listing.list);
+    my_own = detail::own_bytes_of(listing);
   }
-  bytes.resize(static_cast<std::size_t>(longest));
-  rlhf::detail::late_vector<std::byte, C> all(bytes.size() * ranks);
-  world.all_gather(bytes.data(), all.data(), longest, DType::u8, {});
-  plan::BasicDescription<rlhf::detail::late<void, C>> description{layout, {}};
+  detail::Head const head{detail::print_of({my_list.data(), my_list.size()}), std::ssize(my_list),
+                          std::ssize(my_own)};
+  rlhf::detail::late_vector<detail::Head, C> heads(static_cast<std::size_t>(world.size()));
+  world.all_gather(&head, heads.data(), detail::Head::numbers, DType::i64, {});
+  comm::settle(world);
+  detail::DistinctLists<Late> const lists(heads);
+
+  my_own.resize(static_cast<std::size_t>(lists.longest_own()));
+  Bytes own(my_own.size() * heads.size());
+  world.all_gather(my_own.data(), own.data(), lists.longest_own(), DType::u8, {});
+  Bytes all(lists.total());
+  for (int list = 0; list < lists.size(); ++list) {
+    auto const bytes = lists.in(all, list);
+    if (lists.sender(list) == world.rank()) {
+      detail::expect_readable(bytes.size() == my_list.size());
+      std::memcpy(bytes.data(), my_list.data(), bytes.size());
+    }
+    world.broadcast(bytes.data(), std::ssize(bytes), DType::u8, lists.sender(list), {});
+  }
+  comm::settle(world);
+
+  detail::ListingReader<Late> reader(layout);
+  rlhf::detail::late_vector<std::int32_t, C> number_of(static_cast<std::size_t>(lists.size()), -1);
   for (int const rank : mesh.world_ranks()) {
+    std::int32_t& number = number_of[static_cast<std::size_t>(lists.list_of(rank))];
+    if (number < 0) {
+      number = reader.add_list(lists.in(all, lists.list_of(rank)));
+    }
     auto const index = static_cast<std::size_t>(rank);
-    description.ranks.push_back(
-        detail::read({all.data() + index * bytes.size(), static_cast<std::size_t>(sizes[index])}));
+    reader.add_rank(
+        rank, number,
+        {own.data() + index * my_own.size(), static_cast<std::size_t>(heads[index].own_bytes)});
   }
-  return description;
+  return reader.take();
 }
 
 }  // namespace rlhf::inline v0::sync

@@ -1,5 +1,8 @@
 #include <rlhf/comm/local_world.hpp>
+#include <rlhf/comm/recording.hpp>
 #include <rlhf/plan/build.hpp>
+#include <rlhf/plan/listing.hpp>
+#include <rlhf/plan/placement.hpp>
 #include <rlhf/sync/agree.hpp>
 #include <rlhf/sync/describe.hpp>
 #include <rlhf/sync/link.hpp>
@@ -51,6 +54,23 @@ struct Listed {
     }
   }
 };
+
+/// What one rank sends.
+struct Wire {
+  std::vector<std::byte> list;
+  std::vector<std::byte> own;
+};
+Wire wire_of(plan::RankDescription const& rank) {
+  plan::RankListing const listing = plan::listing_of(rank);
+  return {sync::detail::bytes_of(listing.list), sync::detail::own_bytes_of(listing)};
+}
+/// What is read of it where it is the only rank of a module.
+plan::Listing read_wire(Wire const& wire, plan::Description const& side) {
+  sync::detail::ListingReader<> reader(side.layout);
+  std::int32_t const list = reader.add_list(wire.list);
+  reader.add_rank(side.ranks.at(0).world_rank, list, wire.own);
+  return reader.take();
+}
 
 Error refusal(Listed model, int world_rank) {
   try {
@@ -200,14 +220,12 @@ TEST_CASE("boxes by offset and strides: a user's transposed memory") {
     }
   });
   CHECK_MESSAGE(!end.world.failed, end.world.text);
-  // Placements are part of a description: exchanged, and compared by rebind.
+  // Placements are part of a description, compared by rebind. Other ranks do not need them.
   plan::RankDescription const one{0, {{"weight", rlhf::DType::f32, {{4, 3}, {transposed}}}}};
-  std::vector<std::byte> bytes;
-  sync::detail::write(bytes, one);
-  CHECK(sync::detail::read(bytes) == one);
   plan::RankDescription other = one;
   other.parameters[0].holding.boxes[0].strides = {3, 1};
   CHECK(other != one);
+  CHECK(wire_of(other).own == wire_of(one).own);
   other = one;
   other.parameters[0].holding.boxes[0].offset = 3;
   CHECK(other != one);
@@ -236,9 +254,10 @@ TEST_CASE("boxes outside the rank's memory are refused with the parameter's name
 
 TEST_CASE("every rank gets what each rank of the mesh holds") {
   int compared = 0;
-  for (std::uint64_t seed = 0; seed < 25; ++seed) {
+  int shuffled = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
     Case const pair = cases::random_case(seed, 4, false);
-    std::vector<plan::Description> got(static_cast<std::size_t>(pair.world));
+    std::vector<plan::Listing> got(static_cast<std::size_t>(pair.world));
     ranks::WorldEnd const end = ranks::run_world(pair.world, [&](Local& world) {
       Model<sync::None> model(pair, Side::source, world.rank());
       plan::RankDescription mine;
@@ -249,44 +268,178 @@ TEST_CASE("every rank gets what each rank of the mesh holds") {
           sync::gather_description(world, model.mesh(), model.layout(), mine);
     });
     CHECK_FALSE(end.world.failed);
-    plan::Description const want = cases::describe(pair, Side::source);
-    for (plan::Description const& one : got) {
+    plan::Listing const want = plan::listing_of(cases::describe(pair, Side::source));
+    for (plan::Listing const& one : got) {
       CHECK(one == want);
       ++compared;
     }
+    shuffled += want.ranks.front().world_rank > want.ranks.back().world_rank ? 1 : 0;
   }
-  CHECK(compared > 50);
+  CHECK(compared > 100);
+  CHECK(shuffled > 1);
+}
+
+TEST_CASE("ranks outside the mesh, ranks without parameters, lists that differ by a name") {
+  ranks::WorldEnd const end = ranks::run_world(5, [&](Local& world) {
+    Mesh const mesh(std::vector<int>{4, 0, 3, 1});  // not 2
+    plan::RankDescription mine{world.rank(), {}};
+    rlhf::HeldBox const whole{rlhf::Box::whole({2}), {0}};
+    if (world.rank() != 3) {
+      mine.parameters.push_back({"a", rlhf::DType::f32, {{2}, {whole}}});
+      mine.parameters.push_back({world.rank() == 1 ? "c" : "b", rlhf::DType::u8, {{2}, {}}});
+    }
+    plan::Listing const got = sync::gather_description(world, mesh, Layout{.tensor = 4}, mine);
+    CHECK(got.ranks.size() == 4);
+    CHECK(got.ranks[0].world_rank == 4);
+    CHECK(got.lists.size() == 3);
+    CHECK(got.lists.at(0).name(1) == "b");
+    CHECK(got.lists.at(1).entries.empty());
+    CHECK(got.lists.at(2).name(1) == "c");
+    CHECK(got.ranks[1].grouping == got.ranks[0].grouping);
+    plan::Placement const placed = plan::placement_of(got);
+    CHECK(placed.parameters.size() == 3);
+    CHECK(placed.rank_sets.at(0) == std::vector<int>{0, 1, 3});
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+}
+
+TEST_CASE("names and types are sent once for all ranks that list the same ones") {
+  using Counted = rlhf::comm::Recording<Local>;
+  constexpr int parameters = 500;
+  constexpr int size = 8;
+  ranks::WorldEnd const end = ranks::run_world(size, [&](Local& world) {
+    Listed model;
+    model.where = Mesh::range(0, size);
+    model.how = Layout{.tensor = 4, .data = 2};
+    std::size_t bytes = 0;
+    for (int p = 0; p < parameters; ++p) {
+      model.names.push_back("layers." + std::to_string(p) + ".weight");
+      bytes += model.names.back().size();
+    }
+    Counted counted(world.split(0, world.rank()));
+    plan::Listing const got = sync::gather_description(
+        counted, model.where, model.how, sync::local_parameters(model, world.rank()).description);
+    CHECK(got.lists.size() == 1);
+    CHECK(got.groupings.size() == 1);
+    CHECK(got.holdings.size() == 4);
+    CHECK(counted.record().broadcast.calls == 1);
+    CHECK(counted.record().broadcast.bytes < static_cast<std::int64_t>(bytes) + 3 * parameters);
+    CHECK(counted.record().all_gather.bytes < 24 + 32);
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+}
+
+TEST_CASE("lists are told apart by fingerprint and size, and come from the lowest rank") {
+  using Heads = std::vector<sync::detail::Head>;
+  Heads const heads{{7, 10, 1}, {8, 20, 5}, {7, 11, 2}, {8, 20, 3}, {7, 10, 4}};
+  sync::detail::DistinctLists<void> const lists(heads);
+  CHECK(lists.size() == 3);
+  CHECK(lists.total() == 10 + 20 + 11);
+  CHECK(lists.longest_own() == 5);
+  int const list_of[] = {0, 1, 2, 1, 0};
+  for (int rank = 0; rank < 5; ++rank) {
+    CHECK(lists.list_of(rank) == list_of[rank]);
+  }
+  CHECK(lists.sender(1) == 1);
+  CHECK(lists.sender(2) == 2);
+  std::vector<std::byte> all(lists.total());
+  CHECK(lists.in(all, 2).data() == all.data() + 30);
+  CHECK(lists.in(all, 2).size() == 11);
+  for (Heads const& broken :
+       {Heads{{7, -1, 1}}, Heads{{7, 1, -1}}, Heads{{7, 1LL << 62, 1}}, Heads{{7, 1, 1LL << 40}}}) {
+    CHECK_THROWS_AS(sync::detail::DistinctLists<void>{broken}, Error);
+  }
 }
 
 TEST_CASE("bytes that are no description are an error, never a crash") {
-  Case const pair = cases::random_case(3, 4, false);
-  std::vector<std::byte> bytes;
-  plan::RankDescription const original = cases::describe(pair, Side::source).ranks[0];
-  sync::detail::write(bytes, original);
-  CHECK(sync::detail::read(bytes) == original);
-  for (std::size_t size = 0; size < bytes.size(); ++size) {
+  int read = 0;
+  int refused = 0;
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    Case const pair = cases::random_case(seed, 4, false);
+    plan::Description side = cases::describe(pair, Side::source);
+    side.ranks.resize(1);
+    Wire const wire = wire_of(side.ranks[0]);
+    plan::Listing want = plan::listing_of(side);
+    CHECK(read_wire(wire, side) == want);
+    for (bool const of_list : {true, false}) {
+      std::vector<std::byte> const& bytes = of_list ? wire.list : wire.own;
+      auto const with = [&](std::vector<std::byte> const& changed) {
+        return of_list ? Wire{changed, wire.own} : Wire{wire.list, changed};
+      };
+      for (std::size_t length = 0; length <= bytes.size(); ++length) {
+        std::vector<std::byte> cut(bytes.begin(),
+                                   bytes.begin() + static_cast<std::ptrdiff_t>(length));
+        if (length == bytes.size()) {
+          cut.push_back(std::byte{0});  // too long, rather
+        }
+        try {
+          static_cast<void>(read_wire(with(cut), side));
+          CHECK_MESSAGE(false, "a description of another length was read");
+        } catch (Error const& error) {
+          CHECK(error.code() == Errc::corrupted);
+        }
+      }
+      cases::Dice dice(seed);
+      for (int round = 0; round < 500; ++round) {
+        std::vector<std::byte> changed = bytes;
+        for (int i = dice.between(1, 4); i > 0; --i) {
+          changed[static_cast<std::size_t>(dice.between(0, static_cast<int>(bytes.size()) - 1))] =
+              dice.one_in(2) ? static_cast<std::byte>(dice.word())
+                             : static_cast<std::byte>(dice.pick({0, 1, 2, 127, 128, 255}));
+        }
+        try {  // what is read can be used
+          static_cast<void>(plan::placement_of(read_wire(with(changed), side)));
+          ++read;
+        } catch (Error const&) {
+          ++refused;
+        }
+      }
+    }
+  }
+  CHECK(read > 100);
+  CHECK(refused > 1000);
+}
+
+TEST_CASE("numbers that are too large, boxes outside their tensor, variants out of turn") {
+  auto const reads = [](std::vector<int> const& list, std::vector<int> const& own) {
+    Wire wire;
+    for (int const value : list) {
+      wire.list.push_back(static_cast<std::byte>(value));
+    }
+    for (int const value : own) {
+      wire.own.push_back(static_cast<std::byte>(value));
+    }
+    plan::Description const side{Layout{}, {{0, {}}}};
     try {
-      static_cast<void>(sync::detail::read(std::span<std::byte const>(bytes).first(size)));
-      CHECK_MESSAGE(false, "a truncated description was read");
+      static_cast<void>(read_wire(wire, side));
+      return true;
     } catch (Error const& error) {
       CHECK(error.code() == Errc::corrupted);
+      return false;
     }
-  }
-  cases::Dice dice(1);
-  int refused = 0;
-  for (int round = 0; round < 3000; ++round) {
-    std::vector<std::byte> changed = bytes;
-    for (int i = dice.between(1, 4); i > 0; --i) {
-      changed[static_cast<std::size_t>(dice.between(0, static_cast<int>(bytes.size()) - 1))] =
-          static_cast<std::byte>(dice.word());
-    }
-    try {
-      static_cast<void>(sync::detail::read(changed));
-    } catch (Error const&) {
-      ++refused;
-    }
-  }
-  CHECK(refused > 100);
+  };
+  // One type, f32 (5); two parameters of it, "a" and "b". Two runs of one parameter each: one box,
+  // none.
+  std::vector<int> const list{1, 0, 1, 5, 2, 0, 1, 0, 1, 'a', 'b'};
+  std::vector<int> const none{2, 2, 0};
+  CHECK(reads(list, {4, 1, 1, 1, 0, 1, 1, 0, 1, 5}));
+  CHECK(reads(list, none));
+  CHECK_FALSE(reads({1, 7, 1, 5, 2, 0, 1, 0, 1, 'a', 'b'}, none));  // no such dtype
+  CHECK_FALSE(reads({1, 0, 7, 5, 2, 0, 1, 0, 1, 'a', 'b'}, none));  // seven dimensions
+  CHECK_FALSE(reads({1, 0, 1, 5, 2, 1, 1, 0, 1, 'a', 'b'}, none));  // no such type
+  CHECK_FALSE(reads({1, 0, 1, 5, 2, 0, 1, 0, 2, 'a', 'b'}, none));  // more text than there is
+  CHECK_FALSE(reads(list, {4, 1, 2, 1, 1, 1, 1, 0, 1, 5, 0}));      // the second kind first
+  CHECK_FALSE(reads(list, {2, 1, 0}));                              // one parameter
+  CHECK_FALSE(reads(list, {2, 3, 0}));                              // three
+  CHECK_FALSE(reads(list, {2, 2, 1, 0}));                           // a kind without boxes
+  CHECK_FALSE(reads(list, {4, 2, 0, 0, 5}));                        // a run of nothing
+  CHECK_FALSE(reads(list, {2, 2, 1, 1, 1, 1, 1, 5}));               // [1:6] of 5
+  CHECK_FALSE(reads(list, {2, 2, 1, 1, 2, 0, 0, 2, 1, 1}));         // two dimensions of one
+  CHECK(reads(list, {2, 2, 1, 1, 1, 1, 1, 4}));
+  std::vector<int> huge{2, 2, 1, 1, 1};
+  huge.insert(huge.end(), {255, 255, 255, 255, 255, 255, 255, 255, 127, 1, 1});  // 2^63 - 1
+  CHECK_FALSE(reads(list, huge));
+  CHECK_FALSE(reads({255, 255, 255, 255, 255, 255, 255, 255, 255, 127}, {0}));  // ten bytes
 }
 
 TEST_CASE("equal plans agree") {
