@@ -56,6 +56,32 @@ json_case "${small[@]}" --bucket 1MiB --slots 2 --rank 0
 json_case --model "$models/kimi-k2.json" --source tensor=8,pipeline=16,expert=4 \
   --destination tensor=8,expert=16,data=4 --topology "$here/data/hosts_of_4.json"
 
+# What must cross slow links does not depend on the route.
+for route in point_to_point broadcast two_stage hierarchical automatic; do
+  json_case --model "$models/qwen3-30b-a3b.json" --source tensor=2,expert=4 \
+    --destination tensor=4,expert=2,expert_tensor=1 --colocated --topology "$here/data/hosts_of_4.json" --route $route
+  [ "$(value bytes_slow_link_minimum)" = 0 ] || fault "$route: least over slow links $(value bytes_slow_link_minimum)"
+done
+
+# Ties: a parameter lies in the stages of all that are tied to it, however they are tied; apart in the destination it
+# is taken under both names.
+tied() {
+  printf '{"layers": 4, "entries": [{"name": "emb", "shape": [4, 8], "dtype": "f32"},
+    {"name": "l.{l}.emb", "shape": [4, 8], "dtype": "f32", "ranges": {"l": [1, 3]}%s},
+    {"name": "head", "shape": [4, 8], "dtype": "f32"%s}]}' "$2" "$3" >"$work/$1.json"
+}
+tied tie ', "tied_to": "emb"' ', "tied_to": "emb"'
+tied chain ', "tied_to": "head"' ', "tied_to": "emb"'
+tied apart '' ''
+tied circle ', "tied_to": "head"' ', "tied_to": "l.1.emb"'
+tied nowhere '' ', "tied_to": "emd"'
+for ties in tie chain; do
+  json_case --model "$work/$ties.json" --source tensor=1 --destination pipeline=4
+  [ "$(value bytes_needed)" = 512 ] || fault "$ties: needed $(value bytes_needed)"
+  json_case --model "$work/$ties.json" --destination-model "$work/apart.json" --source pipeline=4 --destination tensor=2
+  [ "$(value bytes_needed)" = 1024 ] || fault "$ties, apart: needed $(value bytes_needed)"
+done
+
 # A written plan is read back: the same fingerprint, with and without the model.
 checks=$((checks + 2))
 "$program" "${small[@]}" --plan-out "$work/plan.json" --format json >"$work/json" || fault "--plan-out: status $?"
@@ -149,6 +175,8 @@ file_case 'lists no parameters' '{"layers": 1, "entries": []}' "${as_model[@]}"
 file_case 'entry 0 (x y): has an unknown dtype f8' '{"layers":1,"entries":[{"name":"x\\ny","dtype":"f8"}]}' "${as_model[@]}"
 file_case 'parameter x is listed twice' \
   '{"layers":2,"entries":[{"name":"x","dtype":"f32","shape":[4],"ranges":{"l":[0,2]}}]}' "${as_model[@]}"
+wrong 'head is tied to l.1.emb and that, in a circle, to it' --model "$work/circle.json" --source data=2 --destination data=2
+wrong 'head is tied to emd, which the model does not list' --model "$work/nowhere.json" --source data=2 --destination data=2
 as_topology=("${small[@]}" --topology)
 wrong 'topology file /nowhere/t.json cannot be read' "${as_topology[@]}" /nowhere/t.json
 file_case 'is not JSON' '{"ranks_per_domain" 8}' "${as_topology[@]}"

@@ -61,7 +61,9 @@ std::vector<Row> rows_of(Study const& study) {
   }
   bytes("on all links", plan.bytes_on_links);
   bytes("over slow links", study.prediction.bytes_slow_link);
-  bytes("slow link minimum", study.bytes_slow_link_minimum);
+  if (study.bytes_slow_link_minimum) {
+    bytes("slow link minimum", *study.bytes_slow_link_minimum);
+  }
   rows.push_back({"balance and memory", "", "", true});
   rows.push_back(
       {"sent, most over mean", fmt::format("{:.3f}", study.prediction.send_max_over_mean), ""});
@@ -107,7 +109,7 @@ std::string json_report(Study const& study, std::optional<int> rank) {
            {"bytes_moved", plan.bytes_moved},
            {"bytes_minimum", known(study.bytes_minimum)},
            {"bytes_slow_link", study.prediction.bytes_slow_link},
-           {"bytes_slow_link_minimum", study.bytes_slow_link_minimum},
+           {"bytes_slow_link_minimum", known(study.bytes_slow_link_minimum)},
            {"send_max_over_mean", study.prediction.send_max_over_mean},
            {"receive_max_over_mean", study.prediction.receive_max_over_mean},
            {"staging_bytes", study.staging_bytes},
