@@ -19,6 +19,7 @@
 
 #include "files.hpp"
 #include "names_file.hpp"
+#include "side_files.hpp"
 #include "topology_file.hpp"
 #include <sys/resource.h>
 
@@ -129,9 +130,19 @@ Study study(Options const& options) {
   if (has_model) {
     plan::NameMap const names = options.names.empty() ? plan::NameMap{} : read_names(options.names);
     plan::list_tied(model, wanted, names);
-    source = plan::place(model, *options.source);
+    plan::Side giving = *options.source;
+    plan::Side taking = *options.destination;
+    apply_stages(options.source_stages, model.layers, giving);
+    apply_stages(options.destination_stages, wanted.layers, taking);
+    if (!options.source_experts.empty()) {
+      apply_experts(options.source_experts, giving);
+    }
+    if (!options.destination_experts.empty()) {
+      apply_experts(options.destination_experts, taking);
+    }
+    source = plan::place(model, giving);
     plan::rename(source, names);
-    destination = plan::place(wanted, *options.destination);
+    destination = plan::place(wanted, taking);
     if (options.plan_in.empty()) {
       out.plan = plan::build(source, destination, options.plan, out.topology);
     }
@@ -144,7 +155,9 @@ Study study(Options const& options) {
                fmt::format("--rank {}: the world has {} ranks", *options.rank, out.plan.world));
   }
   out.prediction = plan::predict(out.plan, out.topology);
-  out.timeline = timeline_of(out.plan, out.topology, out.prediction, options.rank);
+  if (options.format == Format::svg || options.format == Format::html) {
+    out.timeline = timeline_of(out.plan, out.topology, out.prediction, options.rank);
+  }
   out.fingerprint = plan::fingerprint(out.plan);
   out.staging_bytes = out.plan.slots * out.plan.bucket_bytes;
   if (!has_model) {

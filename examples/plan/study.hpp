@@ -23,7 +23,7 @@ struct Study {
   rlhf::plan::Plan plan;
   rlhf::plan::Topology topology;
   rlhf::plan::Prediction prediction;
-  Timeline timeline;
+  Timeline timeline;                ///< Of pictures only.
   double plan_seconds = 0;          ///< Placing the model twice and planning, or reading the plan.
   std::int64_t peak_rss_bytes = 0;  ///< Of this process, when the plan was there.
   std::string proof;                ///< `exact cover`, what is wrong, or why it was not looked for.

@@ -123,7 +123,7 @@ TEST_CASE("ties from several stages, and chains of ties: every stage holds the p
     list.layers = 4;
     list.parameters.push_back(named("emb", {4, 8}));
     for (int const layer : {1, 2}) {
-      list.parameters.push_back(named("again" + std::to_string(layer), {4, 8}));
+      list.parameters.push_back(named(rlhf::text("again", layer), {4, 8}));
       list.parameters.back().layer = layer;
       list.parameters.back().tied_to = chain && layer == 2 ? "again1" : "emb";
     }
