@@ -12,6 +12,7 @@
 #include <rlhf/core/clock.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/plan/build.hpp>
+#include <rlhf/plan/cost.hpp>
 #include <rlhf/plan/minimum.hpp>
 #include <rlhf/plan/proof.hpp>
 #include <rlhf/plan/schedule.hpp>

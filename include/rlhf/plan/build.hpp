@@ -6,6 +6,7 @@
 #include <rlhf/core/hash_index.hpp>
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
+#include <rlhf/plan/cost.hpp>
 #include <rlhf/plan/detail/choose.hpp>
 #include <rlhf/plan/detail/overlap.hpp>
 #include <rlhf/plan/options.hpp>
