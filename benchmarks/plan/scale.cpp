@@ -12,6 +12,7 @@
 #include <rlhf/core/clock.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/plan/build.hpp>
+#include <rlhf/plan/cost.hpp>
 #include <rlhf/plan/minimum.hpp>
 #include <rlhf/plan/proof.hpp>
 #include <rlhf/plan/schedule.hpp>
@@ -56,6 +57,10 @@ constexpr Case cases[] = {
      {.tensor = 8, .pipeline = 16, .expert = 64},
      {.tensor = 8, .expert = 32, .data = 8},
      plan::Route::hierarchical},
+    {"kimi-k2",
+     {.tensor = 8, .pipeline = 16, .expert = 64},
+     {.tensor = 8, .expert = 32, .data = 8},
+     plan::Route::automatic},
 };
 
 double seconds_now() {
@@ -83,8 +88,10 @@ struct Least {
 bool measure(Case const& one, int rounds) {
   plan::ModelList const model =
       plan::read_model_file(std::string(RLHF_MODELS_DIR "/") + one.model + ".json");
-  plan::Side source{one.source, 0, {}, {}};
-  plan::Side destination{one.destination, 0, {}, {}};
+  plan::Side source;
+  plan::Side destination;
+  source.layout = one.source;
+  destination.layout = one.destination;
   int const sources = one.source.ranks();
   for (int rank = 0; rank < one.destination.ranks(); ++rank) {
     destination.world_ranks.push_back(sources + rank);

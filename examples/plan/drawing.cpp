@@ -378,8 +378,17 @@ std::string svg_picture(Study const& study) {
                             side(study.destination, study.destination_ranks()),
                             rlhf::plan::to_string(study.plan.route)));
   top += 60;
-  body += matrix_panel(study, top);
-  body += timeline_panel(study, top);
+  if (study.plan.moves.empty()) {
+    body += label(margin, top + 18, "Nothing moves", "start", "title");
+    body += label(margin, top + 42,
+                  fmt::format("Every rank of the destination has its bytes already: {} are copied "
+                              "where they are.",
+                              bytes_text(study.plan.bytes_local)));
+    top += 80;
+  } else {
+    body += matrix_panel(study, top);
+    body += timeline_panel(study, top);
+  }
   return fmt::format(
              "<svg xmlns='http://www.w3.org/2000/svg' width='{0}' height='{1:.0f}' viewBox='0 0 "
              "{0} {1:.0f}' font-family='Helvetica, Arial, sans-serif' font-size='13' "

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -20,10 +19,11 @@ namespace planner {
 [[nodiscard]] inline std::string read_file(std::string_view what, std::string const& path) {
   std::ifstream file(path, std::ios::binary);
   std::string content;
-  if (file) {
-    content.assign(std::istreambuf_iterator<char>(file), {});
+  char block[4096];
+  while (file.read(block, sizeof block) || file.gcount() > 0) {  // throws nothing, for a folder too
+    content.append(block, static_cast<std::size_t>(file.gcount()));
   }
-  if (!file || file.bad()) {
+  if (!file.eof() || file.bad()) {
     rlhf::fail(rlhf::Errc::io, fmt::format("{} {} cannot be read: {}", what, path,
                                            std::generic_category().message(errno)));
   }

@@ -41,7 +41,7 @@ int refuse(std::string_view message) {
     auto const byte = static_cast<unsigned char>(c);
     c = byte < ' ' || byte == 0x7f ? ' ' : c;
   }
-  fmt::print(stderr, "rlhf_plan: {}\n", line);
+  fmt::print(stderr, "rlhf-plan: {}\n", line);
   return 2;
 }
 

@@ -24,8 +24,8 @@ using rlhf::plan::Side;
 constexpr int most_ranks = 1 << 17;
 
 constexpr std::string_view help =
-    R"(usage: rlhf_plan --model FILE --source AXIS=N,... --destination AXIS=N,... [option...]
-       rlhf_plan --plan-in FILE [option...]
+    R"(usage: rlhf-plan --model FILE --source AXIS=N,... --destination AXIS=N,... [option...]
+       rlhf-plan --plan-in FILE [option...]
 
 Plans a weight sync of a model between two layouts without running it: bytes, balance, staging,
 predicted time, a proof that every element arrives once.
@@ -36,6 +36,13 @@ predicted time, a proof that every element arrives once.
   --destination AXIS=N,... layout that gets them
   --source-ranks LIST      world ranks, 0-15,20; default: from 0
   --destination-ranks LIST default: behind the source's
+  --source-stages MAP      which pipeline stage holds which layer: uneven:10,14,12 (layers of each
+                           stage), interleaved:2 (chunks of each stage, in turn) or map:0,0,1,0
+                           (the stage of each layer); default: even
+  --destination-stages MAP
+  --source-experts FILE    the expert in each physical slot, [3, 0, 1, 1, ...]; slots are dealt to
+                           expert ranks in even runs, an expert may have several; default: in order
+  --destination-experts FILE
   --colocated              destination ranks from 0, on the source's
   --topology FILE          {"ranks_per_domain": 8} or {"domains": [0, 0, 1, 1]}, and
                            "fast_gb_per_second", "slow_gb_per_second", "call_microseconds";
@@ -43,7 +50,8 @@ predicted time, a proof that every element arrives once.
   --route NAME             point_to_point, broadcast, two_stage, hierarchical or automatic
   --bucket SIZE            bytes that move together: 64MiB
   --slots N                buckets that a rank stages at most (4)
-  --destination-model FILE parameter list of the destination where its names differ
+  --destination-model FILE parameter list of the destination where its names, ties or padding
+                           ("padded": the extent that the tensor cut counts in) differ
   --names FILE             rules from the source's names to the destination's:
                            [["layers.{l}.w1", "blocks.{l}.gate"], ...]; {word} is a piece of a
                            name without dots
@@ -169,6 +177,30 @@ void fill_ranks(std::string_view option, Side& side, std::string_view given, int
   }
 }
 
+/// `uneven:10,14,12`, `interleaved:2`, `map:0,0,1`.
+StageMap stage_map_of(std::string_view option, std::string_view value) {
+  std::size_t const colon = value.find(':');
+  std::string_view const form = value.substr(0, colon);
+  StageMap out;
+  out.option = option;
+  if (colon == std::string_view::npos || colon + 1 == value.size() ||
+      (form != "uneven" && form != "interleaved" && form != "map")) {
+    refuse("{} needs uneven:N,N,..., interleaved:N or map:N,N,..., got {}", option, value);
+  }
+  out.form = form == "uneven"        ? StageMap::Form::uneven
+             : form == "interleaved" ? StageMap::Form::interleaved
+                                     : StageMap::Form::map;
+  for_each_part(option, value.substr(colon + 1), [&](std::string_view part) {
+    out.numbers.push_back(
+        static_cast<int>(number(fmt::format("{} {}", option, form), part,
+                                out.form == StageMap::Form::interleaved ? 1 : 0, 1 << 20)));
+  });
+  if (out.form == StageMap::Form::interleaved && out.numbers.size() != 1) {
+    refuse("{} interleaved needs one number, got {}", option, value);
+  }
+  return out;
+}
+
 /// `64MiB`, `1GB`, `4096`.
 std::int64_t bytes_of(std::string_view option, std::string_view value) {
   std::size_t const digits = value.find_first_not_of("0123456789");
@@ -220,7 +252,11 @@ Options parse_options(int argc, char** argv) {
                                         "--plan-out",
                                         "--plan-in",
                                         "--names",
-                                        "--destination-model"};
+                                        "--destination-model",
+                                        "--source-stages",
+                                        "--destination-stages",
+                                        "--source-experts",
+                                        "--destination-experts"};
   enum : int { colocated = 256, with_value };
   std::vector<option> table = {{"help", no_argument, nullptr, 'h'},
                                {"colocated", no_argument, nullptr, colocated}};
@@ -296,6 +332,14 @@ Options parse_options(int argc, char** argv) {
       options.names = value;
     } else if (name == "--destination-model") {
       options.destination_model = value;
+    } else if (name == "--source-stages" || name == "--destination-stages") {
+      StageMap& map =
+          name == "--source-stages" ? options.source_stages : options.destination_stages;
+      map = stage_map_of(name, value);
+    } else if (name == "--source-experts") {
+      options.source_experts = value;
+    } else if (name == "--destination-experts") {
+      options.destination_experts = value;
     } else if (name == "--plan-out") {
       options.plan_out = value;
     } else {
@@ -320,6 +364,11 @@ Options parse_options(int argc, char** argv) {
   if (none && (!options.names.empty() || !options.destination_model.empty())) {
     refuse("{} belongs to a model; --model is missing",
            options.names.empty() ? "--destination-model" : "--names");
+  }
+  if (none &&
+      (!options.source_stages.numbers.empty() || !options.source_experts.empty() ||
+       !options.destination_stages.numbers.empty() || !options.destination_experts.empty())) {
+    refuse("stages and experts belong to layouts; --source and --destination are missing");
   }
   if (none && (is_colocated || !source_ranks.empty() || !destination_ranks.empty())) {
     refuse("ranks belong to layouts; --source and --destination are missing");

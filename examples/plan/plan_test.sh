@@ -32,7 +32,7 @@ json_case() {
   local key
   for key in bytes_needed bytes_local bytes_moved bytes_minimum bytes_slow_link bytes_slow_link_minimum \
     send_max_over_mean receive_max_over_mean staging_bytes plan_seconds peak_rss_bytes proof fingerprint \
-    predicted_seconds; do
+    predicted_seconds link_max_over_mean; do
     [ -n "$(value $key)" ] || fault "no $key: $*"
   done
   [ "$(value proof)" = '"exact cover"' ] || fault "proof $(value proof): $*"
@@ -56,6 +56,48 @@ json_case "${small[@]}" --bucket 1MiB --slots 2 --rank 0
 json_case --model "$models/kimi-k2.json" --source tensor=8,pipeline=16,expert=4 \
   --destination tensor=8,expert=16,data=4 --topology "$here/data/hosts_of_4.json"
 
+# What must cross slow links does not depend on the route.
+for route in point_to_point broadcast two_stage hierarchical automatic; do
+  json_case --model "$models/qwen3-30b-a3b.json" --source tensor=2,expert=4 \
+    --destination tensor=4,expert=2,expert_tensor=1 --colocated --topology "$here/data/hosts_of_4.json" --route $route
+  [ "$(value bytes_slow_link_minimum)" = 0 ] || fault "$route: least over slow links $(value bytes_slow_link_minimum)"
+done
+
+# Ties: a parameter lies in the stages of all that are tied to it, however they are tied; apart in the destination it
+# is taken under both names.
+tied() {
+  printf '{"layers": 4, "entries": [{"name": "emb", "shape": [4, 8], "dtype": "f32"},
+    {"name": "l.{l}.emb", "shape": [4, 8], "dtype": "f32", "ranges": {"l": [1, 3]}%s},
+    {"name": "head", "shape": [4, 8], "dtype": "f32"%s}]}' "$2" "$3" >"$work/$1.json"
+}
+tied tie ', "tied_to": "emb"' ', "tied_to": "emb"'
+tied chain ', "tied_to": "head"' ', "tied_to": "emb"'
+tied apart '' ''
+tied circle ', "tied_to": "head"' ', "tied_to": "l.1.emb"'
+tied nowhere '' ', "tied_to": "emd"'
+for ties in tie chain; do
+  json_case --model "$work/$ties.json" --source tensor=1 --destination pipeline=4
+  [ "$(value bytes_needed)" = 512 ] || fault "$ties: needed $(value bytes_needed)"
+  json_case --model "$work/$ties.json" --destination-model "$work/apart.json" --source pipeline=4 --destination tensor=2
+  [ "$(value bytes_needed)" = 1024 ] || fault "$ties, apart: needed $(value bytes_needed)"
+done
+
+# Stage maps, expert tables and padding of either side.
+moe=(--model "$models/qwen3-30b-a3b.json" --source pipeline=4,expert=4 --destination tensor=2,expert=4,pipeline=2)
+json_case "${moe[@]}" --source-stages uneven:10,14,14,10 --destination-stages interleaved:3
+printf '[' >"$work/table.json"
+for expert in 0 0 1 2 $(seq 127 -1 0); do printf '%s, ' $expert; done | sed 's/, $/]/' >>"$work/table.json"
+json_case "${moe[@]}"
+plain=$(value bytes_needed)
+json_case "${moe[@]}" --destination-experts "$work/table.json"
+[ "$(value bytes_needed)" -gt "$plain" ] || fault "redundant experts: needed $(value bytes_needed), before $plain"
+json_case "${moe[@]}" --source-experts "$work/table.json"
+[ "$(value bytes_needed)" = "$plain" ] || fault "redundant experts in the source: needed $(value bytes_needed)"
+sed 's/\("name": "model.embed_tokens.weight".*"split": {"tensor": 0}\)/\1, "padded": 152064/' \
+  "$models/qwen2.5-0.5b.json" >"$work/padded.json"
+grep -q padded "$work/padded.json" || fault "the model has no embedding to pad"
+json_case "${small[@]}" --destination tensor=2 --destination-model "$work/padded.json"
+
 # A written plan is read back: the same fingerprint, with and without the model.
 checks=$((checks + 2))
 "$program" "${small[@]}" --plan-out "$work/plan.json" --format json >"$work/json" || fault "--plan-out: status $?"
@@ -75,6 +117,18 @@ printf '[["model.layers.{l}.mlp.gate_proj.{w}", "blocks.{l}.mlp.w1.{w}"],
   >"$work/names.json"
 json_case "${small[@]}" --destination-model "$work/renamed.json" --names "$work/names.json"
 
+# What nobody takes is named; a rule that nothing fits, and braces that do not match, are refused.
+checks=$((checks + 1))
+"$program" "${small[@]}" --subset '*norm.weight' --format json >"$work/json" || fault "subset: status $?"
+grep -q '"model.embed_tokens.weight"' "$work/json" || fault "the report does not name what is left over"
+"$program" "${small[@]}" --subset '*norm.weight' >"$work/text"
+grep -q 'that no destination takes: model.embed_tokens.weight' "$work/text" || fault "left over: $(cat "$work/text")"
+
+# Very many buckets: a report does not list them.
+checks=$((checks + 1))
+timeout 20 "$program" --model "$models/qwen3-8b.json" --source tensor=2 --destination tensor=4 --bucket 256 \
+  --format json >"$work/json" || fault "small buckets: status $?"
+
 # Pictures: for few ranks and for many; no number may be missing, nothing may grow with the ranks.
 picture() {
   checks=$((checks + 1))
@@ -89,6 +143,10 @@ picture() {
   fi
 }
 picture svg "${small[@]}"
+picture svg "${small[@]}" --destination tensor=2,pipeline=2 --colocated
+grep -q 'Nothing moves' "$work/picture" || fault "the picture of an empty plan does not say so"
+! grep -q 'all 0 ranks' "$work/picture" || fault "the picture of an empty plan has a timeline"
+picture html "${small[@]}" --destination tensor=2,pipeline=2 --colocated
 picture html "${small[@]}" --colocated --rank 1
 picture svg --model "$models/qwen2.5-0.5b.json" --source tensor=1 --destination tensor=1 --colocated
 picture html --model "$models/kimi-k2.json" --source tensor=8,pipeline=16,expert=4 \
@@ -149,6 +207,29 @@ file_case 'lists no parameters' '{"layers": 1, "entries": []}' "${as_model[@]}"
 file_case 'entry 0 (x y): has an unknown dtype f8' '{"layers":1,"entries":[{"name":"x\\ny","dtype":"f8"}]}' "${as_model[@]}"
 file_case 'parameter x is listed twice' \
   '{"layers":2,"entries":[{"name":"x","dtype":"f32","shape":[4],"ranges":{"l":[0,2]}}]}' "${as_model[@]}"
+wrong 'head is tied to l.1.emb and that, in a circle, to it' --model "$work/circle.json" --source data=2 --destination data=2
+wrong 'head is tied to emd, which the model does not list' --model "$work/nowhere.json" --source data=2 --destination data=2
+wrong 'model file /tmp cannot be read' "${as_model[@]}" /tmp
+wrong 'topology file /tmp cannot be read' "${small[@]}" --topology /tmp
+file_case 'has an unknown key "splitt"; the nearest known one is "split"' \
+  '{"layers":0,"entries":[{"name":"x","dtype":"f32","shape":[4],"splitt":{"tensor":0}}]}' "${as_model[@]}"
+file_case 'a parameter has at most' '{"layers":0,"entries":[{"name":"x","dtype":"f32","shape":[36028797018963967]}]}' \
+  "${as_model[@]}"
+wrong '--source-stages needs uneven:N' "${moe[@]}" --source-stages odd:3
+wrong '--source-stages needs uneven:N' "${moe[@]}" --source-stages uneven:
+wrong '--source-stages uneven gives 47 layers to 4 stages; the model has 48' "${moe[@]}" --source-stages uneven:10,14,13,10
+wrong '--destination-stages uneven gives 48 layers to 3 stages' "${moe[@]}" --destination-stages uneven:10,28,10
+wrong '--source-stages interleaved cuts 48 layers into 20 chunks' "${moe[@]}" --source-stages interleaved:5
+wrong '--source-stages interleaved needs a whole number from 1' "${moe[@]}" --source-stages interleaved:0
+wrong '--source-stages map names the stages of 2 layers' "${moe[@]}" --source-stages map:0,1
+wrong 'belong to layouts' --plan-in "$work/plan.json" --source-stages map:0,1
+as_experts=("${moe[@]}" --destination-experts)
+wrong 'expert table /nowhere/e.json cannot be read' "${as_experts[@]}" /nowhere/e.json
+file_case 'expected a list of experts' '{}' "${as_experts[@]}"
+file_case 'slot 1: expected the number of an expert' '[0, -1]' "${as_experts[@]}"
+file_case 'slots cannot be dealt to 4 expert ranks' '[0, 1, 2]' "${as_experts[@]}"
+file_case 'slot 3 holds expert 500; the model has 128' '[0, 1, 2, 500]' "${as_experts[@]}"
+file_case 'no slot for expert 4' '[0, 1, 2, 3]' "${as_experts[@]}"
 as_topology=("${small[@]}" --topology)
 wrong 'topology file /nowhere/t.json cannot be read' "${as_topology[@]}" /nowhere/t.json
 file_case 'is not JSON' '{"ranks_per_domain" 8}' "${as_topology[@]}"
@@ -162,6 +243,8 @@ as_names=("${small[@]}" --names)
 wrong 'name file /nowhere/n.json cannot be read' "${as_names[@]}" /nowhere/n.json
 file_case 'expected a list of [old, new]' '{}' "${as_names[@]}"
 file_case 'rule 1: expected [old, new]' '[["a", "b"], ["c"]]' "${as_names[@]}"
+file_case 'name rule zzz -> c: no source parameter has such a name' '[["zzz", "c"]]' "${as_names[@]}"
+file_case 'a brace is closed but not opened' '[["x}", "c"]]' "${as_names[@]}"
 file_case '{m} does not stand in the old name' '[["a.{l}", "b.{m}"]]' "${as_names[@]}"
 file_case 'Without a source: model.norm.weight; source parameters that nobody takes: final.weight' \
   '[["model.norm.weight", "final.weight"]]' "${as_names[@]}"

@@ -36,6 +36,16 @@ std::string side_text(std::string const& layout, std::vector<int> const& ranks) 
                      ranks.size() == 1 ? "" : "s", ranks_text(ranks));
 }
 
+std::string unused_text(std::vector<std::string> const& names) {
+  constexpr std::size_t most = 3;
+  std::string out;
+  for (std::size_t i = 0; i < names.size() && i < most; ++i) {
+    out += i == 0 ? "" : ", ";
+    out += names[i];
+  }
+  return names.size() > most ? out + ", ..." : out;
+}
+
 }  // namespace
 
 std::vector<Row> rows_of(Study const& study) {
@@ -47,6 +57,10 @@ std::vector<Row> rows_of(Study const& study) {
   rows.push_back(
       {"model", study.title,
        fmt::format("{} parameters of {} kinds", plan.parameters.size(), plan.kinds.size())});
+  if (!plan.unused.empty()) {
+    rows.push_back({"left over", fmt::format("{} parameters", plan.unused.size()),
+                    "that no destination takes: " + unused_text(plan.unused)});
+  }
   rows.push_back({"source", side_text(study.source, study.source_ranks()), ""});
   rows.push_back({"destination", side_text(study.destination, study.destination_ranks()), ""});
   rows.push_back({"topology", topology_text(study), ""});
@@ -61,12 +75,17 @@ std::vector<Row> rows_of(Study const& study) {
   }
   bytes("on all links", plan.bytes_on_links);
   bytes("over slow links", study.prediction.bytes_slow_link);
-  bytes("slow link minimum", study.bytes_slow_link_minimum);
+  if (study.bytes_slow_link_minimum) {
+    bytes("slow link minimum", *study.bytes_slow_link_minimum);
+  }
   rows.push_back({"balance and memory", "", "", true});
   rows.push_back(
       {"sent, most over mean", fmt::format("{:.3f}", study.prediction.send_max_over_mean), ""});
   rows.push_back({"received, most over mean",
                   fmt::format("{:.3f}", study.prediction.receive_max_over_mean), ""});
+  rows.push_back({"links, most over mean",
+                  fmt::format("{:.3f}", study.prediction.link_max_over_mean),
+                  "of the pairs of ranks that exchange bytes"});
   rows.push_back(
       {"staging of a rank", memory_text(study.staging_bytes),
        fmt::format("at most, {} buckets of {}", plan.slots, memory_text(plan.bucket_bytes))});
@@ -75,9 +94,7 @@ std::vector<Row> rows_of(Study const& study) {
   }
   rows.push_back({"time", "", "", true});
   rows.push_back({"predicted", seconds_text(study.prediction.seconds),
-                  fmt::format("rank {} is slowest", study.prediction.slowest)});
-  rows.push_back({"one by one, in order", seconds_text(study.timeline.seconds),
-                  "every bucket waits for its sender and receivers"});
+                  fmt::format("rank {} is last", study.prediction.slowest)});
   rows.push_back({"planning", seconds_text(study.plan_seconds),
                   fmt::format("{} resident", memory_text(study.peak_rss_bytes))});
   rows.push_back({"checks", "", "", true});
@@ -107,7 +124,7 @@ std::string json_report(Study const& study, std::optional<int> rank) {
            {"bytes_moved", plan.bytes_moved},
            {"bytes_minimum", known(study.bytes_minimum)},
            {"bytes_slow_link", study.prediction.bytes_slow_link},
-           {"bytes_slow_link_minimum", study.bytes_slow_link_minimum},
+           {"bytes_slow_link_minimum", known(study.bytes_slow_link_minimum)},
            {"send_max_over_mean", study.prediction.send_max_over_mean},
            {"receive_max_over_mean", study.prediction.receive_max_over_mean},
            {"staging_bytes", study.staging_bytes},
@@ -116,7 +133,7 @@ std::string json_report(Study const& study, std::optional<int> rank) {
            {"proof", study.proof},
            {"fingerprint", rlhf::plan::detail::fingerprint_text(study.fingerprint)},
            {"predicted_seconds", study.prediction.seconds},
-           {"timeline_seconds", study.timeline.seconds},
+           {"link_max_over_mean", study.prediction.link_max_over_mean},
            {"peak_rank_bytes", known(study.peak_rank_bytes)},
            {"bytes_on_links", plan.bytes_on_links},
            {"slowest_rank", study.prediction.slowest},
@@ -125,6 +142,7 @@ std::string json_report(Study const& study, std::optional<int> rank) {
            {"kinds", plan.kinds.size()},
            {"moves", plan.moves.size()},
            {"copies", plan.copies.size()},
+           {"unused", plan.unused},
            {"source", study.source},
            {"destination", study.destination},
            {"source_ranks", study.source_ranks().size()},

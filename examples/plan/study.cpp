@@ -19,6 +19,7 @@
 
 #include "files.hpp"
 #include "names_file.hpp"
+#include "side_files.hpp"
 #include "topology_file.hpp"
 #include <sys/resource.h>
 
@@ -54,9 +55,9 @@ plan::ModelList read_destination(Options const& options) {
                    fmt::format("--subset {} matches no parameter of {}", pattern, model.name));
       }
     }
-    std::erase_if(model.parameters, [&](auto const& one) {
-      return std::none_of(options.subset.begin(), options.subset.end(),
-                          [&](auto const& pattern) { return matches(one.name, pattern); });
+    plan::keep(model, [&](std::string_view name) {
+      return std::any_of(options.subset.begin(), options.subset.end(),
+                         [&](auto const& pattern) { return matches(name, pattern); });
     });
   }
   return model;
@@ -127,11 +128,21 @@ Study study(Options const& options) {
     out.topology = read_topology(options.topology, world);
   }
   if (has_model) {
-    source = plan::place(model, *options.source);
-    if (!options.names.empty()) {
-      plan::rename(source, read_names(options.names));
+    plan::NameMap const names = options.names.empty() ? plan::NameMap{} : read_names(options.names);
+    plan::list_tied(model, wanted, names);
+    plan::Side giving = *options.source;
+    plan::Side taking = *options.destination;
+    apply_stages(options.source_stages, model.layers, giving);
+    apply_stages(options.destination_stages, wanted.layers, taking);
+    if (!options.source_experts.empty()) {
+      apply_experts(options.source_experts, giving);
     }
-    destination = plan::place(wanted, *options.destination);
+    if (!options.destination_experts.empty()) {
+      apply_experts(options.destination_experts, taking);
+    }
+    source = plan::place(model, giving);
+    plan::rename(source, names);
+    destination = plan::place(wanted, taking);
     if (options.plan_in.empty()) {
       out.plan = plan::build(source, destination, options.plan, out.topology);
     }
@@ -144,8 +155,9 @@ Study study(Options const& options) {
                fmt::format("--rank {}: the world has {} ranks", *options.rank, out.plan.world));
   }
   out.prediction = plan::predict(out.plan, out.topology);
-  out.timeline = timeline_of(out.plan, out.topology, out.prediction, options.rank);
-  out.bytes_slow_link_minimum = plan::slow_link_minimum(out.plan, out.topology);
+  if (options.format == Format::svg || options.format == Format::html) {
+    out.timeline = timeline_of(out.plan, out.topology, out.prediction, options.rank);
+  }
   out.fingerprint = plan::fingerprint(out.plan);
   out.staging_bytes = out.plan.slots * out.plan.bucket_bytes;
   if (!has_model) {
@@ -156,6 +168,7 @@ Study study(Options const& options) {
   out.faulty = !out.proof.empty();
   out.proof = out.faulty ? out.proof : "exact cover";
   out.bytes_minimum = plan::minimum_bytes(source, destination).lacking;
+  out.bytes_slow_link_minimum = plan::slow_link_minimum(source, destination, out.topology);
   std::vector<std::int64_t> weights(static_cast<std::size_t>(world), 0);
   add_weights(source, weights);
   add_weights(destination, weights);

@@ -1,11 +1,10 @@
 #include "timeline.hpp"
 
 #include <rlhf/plan/flows.hpp>
-#include <rlhf/plan/turns.hpp>
+#include <rlhf/plan/simulate.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <tuple>
 
 namespace planner {
 namespace {
@@ -13,30 +12,7 @@ namespace {
 namespace plan = rlhf::plan;
 
 constexpr std::size_t most_rows = 16;
-
-/// One bucket of a flow, before its pieces are known: sizes are all that time depends on.
-struct Step {
-  std::int32_t turn;
-  std::size_t flow;
-  std::int64_t bytes;
-};
-
-std::vector<Step> steps_of(plan::Plan const& made, std::vector<plan::Flow> const& flows) {
-  auto const turns = plan::turns_of(made, flows);
-  std::vector<Step> steps;
-  for (std::size_t f = 0; f < flows.size(); ++f) {
-    std::int64_t left = flows[f].bytes;
-    for (std::int64_t round = 0; left > 0; ++round) {
-      std::int64_t const bytes = std::min(left, made.bucket_bytes);
-      steps.push_back({turns.of(f, round), f, bytes});
-      left -= bytes;
-    }
-  }
-  std::sort(steps.begin(), steps.end(), [](Step const& a, Step const& b) {
-    return std::tie(a.turn, a.flow) < std::tie(b.turn, b.flow);
-  });
-  return steps;
-}
+constexpr std::int64_t most_steps = std::int64_t{1} << 17;  // as predictions have
 
 /// Which ranks the picture shows.
 std::vector<TimelineRow> choose_rows(plan::Prediction const& prediction, std::optional<int> wanted,
@@ -87,55 +63,6 @@ std::vector<TimelineRow> choose_rows(plan::Prediction const& prediction, std::op
   return rows;
 }
 
-/// The clock of every rank and direction, and the bars of the rows.
-class Clocks {
- public:
-  Clocks(plan::Topology const& topology, std::size_t world, std::vector<TimelineRow>& rows)
-      : topology_(topology),
-        sending_(world, 0),
-        receiving_(world, 0),
-        row_of_(world, nullptr) {
-    for (TimelineRow& row : rows) {
-      row_of_[static_cast<std::size_t>(row.rank)] = &row;
-    }
-  }
-
-  /// One transfer to all receivers at once, not before `ready`. When it ends.
-  double transfer(int from, std::vector<int> const& to, std::int64_t bytes, double ready) {
-    double begin = std::max(ready, sending_[static_cast<std::size_t>(from)]);
-    bool slow = false;
-    for (int const rank : to) {
-      begin = std::max(begin, receiving_[static_cast<std::size_t>(rank)]);
-      slow = slow || topology_.domain_of(rank) != topology_.domain_of(from);
-    }
-    double const speed = slow ? topology_.slow_bytes_per_second : topology_.fast_bytes_per_second;
-    Bar const bar{begin, begin + topology_.call_seconds + static_cast<double>(bytes) / speed, slow,
-                  1, bytes};
-    sending_[static_cast<std::size_t>(from)] = bar.end;
-    add(from, &TimelineRow::sends, bar);
-    for (int const rank : to) {
-      receiving_[static_cast<std::size_t>(rank)] = bar.end;
-      add(rank, &TimelineRow::receives, bar);
-    }
-    last_ = std::max(last_, bar.end);
-    return bar.end;
-  }
-  [[nodiscard]] double last() const { return last_; }
-
- private:
-  void add(int rank, std::vector<Bar> TimelineRow::*lane, Bar const& bar) {
-    if (TimelineRow* const row = row_of_[static_cast<std::size_t>(rank)]) {
-      (row->*lane).push_back(bar);
-    }
-  }
-
-  plan::Topology const& topology_;
-  std::vector<double> sending_;
-  std::vector<double> receiving_;
-  std::vector<TimelineRow*> row_of_;
-  double last_ = 0;
-};
-
 /// Joins bars that a picture cannot keep apart.
 void join(std::vector<Bar>& bars, double gap, double widest) {
   std::vector<Bar> out;
@@ -158,28 +85,24 @@ Timeline timeline_of(plan::Plan const& made, plan::Topology const& topology,
                      plan::Prediction const& prediction, std::optional<int> wanted) {
   Timeline out;
   out.rows = choose_rows(prediction, wanted, out.ranks);
-  auto const flows = plan::flows_of(made);
-  Clocks clocks(topology, static_cast<std::size_t>(made.world), out.rows);
-  for (Step const& step : steps_of(made, flows)) {
-    plan::Flow const& flow = flows[step.flow];
-    auto const& path = made.paths[static_cast<std::size_t>(flow.path)];
-    std::vector<double> arrived;
-    if (path.method == plan::Method::broadcast) {
-      arrived.assign(path.receivers.size(),
-                     clocks.transfer(flow.source, path.receivers, step.bytes, 0));
-    } else {
-      for (int const rank : path.receivers) {
-        arrived.push_back(clocks.transfer(flow.source, {rank}, step.bytes, 0));
-      }
-    }
-    for (plan::Forward const& forward : path.forwards) {
-      auto const at = static_cast<std::size_t>(
-          std::find(path.receivers.begin(), path.receivers.end(), forward.from) -
-          path.receivers.begin());
-      clocks.transfer(forward.from, {forward.to}, step.bytes, arrived[at]);
-    }
+  std::vector<TimelineRow*> row_of(static_cast<std::size_t>(made.world), nullptr);
+  for (TimelineRow& row : out.rows) {
+    row_of[static_cast<std::size_t>(row.rank)] = &row;
   }
-  out.seconds = clocks.last();
+  auto const add = [&](int rank, std::vector<Bar> TimelineRow::*lane, Bar const& bar) {
+    if (TimelineRow* const row = row_of[static_cast<std::size_t>(rank)]) {
+      (row->*lane).push_back(bar);
+    }
+  };
+  out.seconds =
+      plan::simulate(made, plan::flows_of(made), made.bucket_bytes, topology, most_steps,
+                     [&](plan::SimulatedTransfer const& one, std::vector<int> const& to) {
+                       Bar const bar{one.begin, one.end, one.slow, one.buckets, one.bytes};
+                       add(one.from, &TimelineRow::sends, bar);
+                       for (int const rank : to) {
+                         add(rank, &TimelineRow::receives, bar);
+                       }
+                     });
   for (TimelineRow& row : out.rows) {
     for (auto* const lane : {&row.sends, &row.receives}) {
       // A thousandth is about a pixel; bars stay apart where they are wide enough to see.

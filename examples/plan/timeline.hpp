@@ -18,7 +18,7 @@ struct Bar {
   double begin = 0;  ///< Seconds.
   double end = 0;
   bool slow = false;  ///< To or from another domain.
-  int buckets = 0;
+  std::int64_t buckets = 0;
   std::int64_t bytes = 0;
 };
 
@@ -36,11 +36,11 @@ struct Timeline {
   int ranks = 0;       ///< That send or receive at all; the rows may be a choice of them.
 };
 
-/// Lets every bucket start, in the plan's order, when its sender and its receivers are free and,
-/// passed on, when it has arrived. Sending and receiving go on at once.
+/// What rlhf::plan::simulate says about the ranks that a picture shows.
 ///
 /// Up to 16 ranks have a row each; of more, the slowest, the median, `wanted` and others at equal
-/// distances. Cost: the buckets of all ranks, n log n.
+/// distances. Cost: the buckets of all ranks, n log n; a bar is several buckets where there are
+/// very many.
 [[nodiscard]] Timeline timeline_of(rlhf::plan::Plan const& plan,
                                    rlhf::plan::Topology const& topology,
                                    rlhf::plan::Prediction const& prediction,

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -251,6 +252,40 @@ TEST_CASE("query|key|value arrives, weight and bias, in the order of the destina
     }
   }
   CHECK(worlds == 4 * (16 + 9));
+}
+
+TEST_CASE("2, 4 and 8 key/value heads arrive between all tensor sizes of 1 to 16 that fit") {
+  int worlds = 0;
+  for (int const key_value : {2, 4, 8}) {
+    for (int source = 1; source <= 16; ++source) {
+      for (int destination = 1; destination <= 16; ++destination) {
+        if (!fits(key_value, source) || !fits(key_value, destination)) {
+          continue;
+        }
+        bool const together = worlds % 2 == 0;
+        Heads const heads{std::lcm(key_value, std::lcm(source, destination)), key_value, 1};
+        auto const order = [](bool one) {
+          return one ? QkvOrder::interleaved : QkvOrder::concatenated;
+        };
+        Side const given{
+            {.tensor = source}, Mesh::range(0, source), order(worlds % 3 == 0), heads, 2};
+        Side const wanted{{.tensor = destination},
+                          Mesh::range(together ? 0 : source, destination),
+                          order(worlds % 5 < 2),
+                          heads,
+                          2};
+        ++worlds;
+        CAPTURE(key_value);
+        CAPTURE(source);
+        CAPTURE(destination);
+        check_sync(
+            together ? std::max(source, destination) : source + destination,
+            [&](int rank) { return Attention<sync::None>(given, rank); },
+            [&](int rank) { return Attention<sync::Reshard<256_B>>(wanted, rank); });
+      }
+    }
+  }
+  CHECK(worlds == 9 * 9 + 6 * 6 + 5 * 5);
 }
 
 TEST_CASE("eight key/value heads, data copies on both sides, one broadcast for several ranks") {

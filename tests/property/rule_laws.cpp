@@ -7,6 +7,7 @@
 #include <rlhf/parallel/shard.hpp>
 #include <rlhf/parallel/uneven.hpp>
 #include <rlhf/plan/build.hpp>
+#include <rlhf/plan/minimum.hpp>
 #include <rlhf/plan/proof.hpp>
 #include <rlhf/sync/link.hpp>
 #include <rlhf/sync/policies.hpp>
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
@@ -543,18 +545,23 @@ TEST_CASE("rules give the elements that slicing gives, padding left out") {
   }
 }
 
-TEST_CASE("plans between any two rules are exact covers") {
+TEST_CASE("plans between any two rules are exact covers of the least bytes, by every route") {
   std::map<std::string, int> counts;
+  constexpr plan::Route routes[] = {plan::Route::point_to_point, plan::Route::broadcast,
+                                    plan::Route::hierarchical, plan::Route::automatic};
   for (std::uint64_t seed = 0; seed < cases::to_try(600); ++seed) {
     Dice dice(seed + 50'000);
     auto const [source, destination] = random_pair(dice, 16, counts);
     plan::Description const from = source.describe();
     plan::Description const to = destination.describe();
     auto const choice = dice.pick({plan::SourceChoice::balanced, plan::SourceChoice::paired});
-    plan::Plan const made =
-        plan::build(from, to, plan::Options{plan::Route::point_to_point, choice, 4096});
+    auto const hosts = plan::Topology::of_hosts(32, 4);
+    plan::Options const options{routes[seed % std::size(routes)], choice, 4096};
+    plan::Plan const made = plan::build(from, to, options, hosts);
     CAPTURE(seed);
     CHECK(plan::find_fault(made, from, to).empty());
+    CHECK(made.bytes_moved ==
+          plan::minimum_bytes(plan::placement_of(from), plan::placement_of(to)).lacking);
   }
 }
 
@@ -564,6 +571,7 @@ TEST_CASE("weights arrive bit for bit between any two rules, and paddings stay a
     CAPTURE(seed);
     check_link<sync::PointToPoint<256_B>>(seed, moved);
     check_link<sync::Broadcast<4_KiB>>(seed, moved);
+    check_link<sync::Reshard<256_B>>(seed, moved);
   }
   CHECK(moved > 0);
 }

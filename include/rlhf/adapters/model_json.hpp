@@ -5,16 +5,20 @@
 /// is one parameter, or many: `"ranges"` gives half-open ranges for `{l}` (layer) and `{e}`
 /// (expert) in its `"name"`. `"shape"` and `"dtype"` are the global tensor's; `"split": {"tensor":
 /// d}` names the dimension that tensor parallelism cuts, `"heads"` the heads along it; `"expert":
-/// "e"` says that {e} numbers experts; `"tied_to"` names the parameter that is the same memory.
+/// "e"` says that {e} numbers experts; `"tied_to"` names the parameter that is the same memory;
+/// `"padded"` is the extent of the cut dimension with its padding, which may differ per side.
+/// Numbers about the whole model (`"hidden"`, `"parameters"`, ...) and `"comment"`s are for
+/// readers; other keys are refused.
 #pragma once
 
 #include <rlhf/adapters/detail/json_text.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/plan/model.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
-#include <iterator>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +36,8 @@ class ModelReader {
 
   [[nodiscard]] ModelList read(nlohmann::json const& file) {
     require(file.is_object(), "is not a JSON object");
+    known(file, {"model", "layers", "experts", "entries", "comment", "hidden", "attention_heads",
+                 "key_value_heads", "head_dim", "tensors", "parameters"});
     ModelList model;
     model.name = file.contains("model") && file["model"].is_string()
                      ? file["model"].get<std::string>()
@@ -58,6 +64,10 @@ class ModelReader {
       refuse(what);
     }
   }
+  void known(nlohmann::json const& object, std::initializer_list<std::string_view> keys) const {
+    std::string const wrong = adapters::detail::unknown_key(object, keys);
+    require(wrong.empty(), wrong);
+  }
   [[nodiscard]] int number(nlohmann::json const& object, char const* key, std::int64_t least,
                            std::int64_t most) const {
     require(object.contains(key) && object[key].is_number_integer() &&
@@ -70,13 +80,22 @@ class ModelReader {
     return object[key].get<std::string>();
   }
 
+  static constexpr std::int64_t max_elements = std::int64_t{1} << 44;  // 16 T
+  static constexpr std::int64_t max_model =
+      std::int64_t{1} << 45;  // bytes of a model, so that those of 131072 ranks can be counted
+
   struct Range {
     int begin = 0;
     int end = 1;
     bool given = false;
   };
   [[nodiscard]] Range range(nlohmann::json const& entry, char const* key) const {
-    if (!entry.contains("ranges") || !entry["ranges"].contains(key)) {
+    if (!entry.contains("ranges")) {
+      return {};
+    }
+    require(entry["ranges"].is_object(), "\"ranges\" must be an object");
+    known(entry["ranges"], {"l", "e"});
+    if (!entry["ranges"].contains(key)) {
       return {};
     }
     nlohmann::json const& pair = entry["ranges"][key];
@@ -105,6 +124,8 @@ class ModelReader {
     name_.clear();
     require(entry.is_object(), "is not a JSON object");
     name_ = word(entry, "name");
+    known(entry, {"name", "shape", "dtype", "split", "heads", "ranges", "expert", "tied_to",
+                  "padded", "comment"});
     ModelParameter parameter;
     parameter.dtype = dtype(word(entry, "dtype"));
     require(entry.contains("shape") && entry["shape"].is_array() &&
@@ -113,14 +134,16 @@ class ModelReader {
     std::int64_t elements = 1;
     for (nlohmann::json const& extent : entry["shape"]) {
       require(extent.is_number_integer() && extent.get<std::int64_t>() >= 0 &&
-                  extent.get<std::int64_t>() < (std::int64_t{1} << 55) &&
+                  extent.get<std::int64_t>() <= max_elements &&
                   !__builtin_mul_overflow(elements, extent.get<std::int64_t>(), &elements) &&
-                  elements < (std::int64_t{1} << 55),
-              "has an impossible extent in \"shape\"");
+                  elements <= max_elements,
+              text("has an impossible extent in \"shape\"; a parameter has at most ", max_elements,
+                   " elements"));
       parameter.shape.push_back(extent.get<std::int64_t>());
     }
     if (entry.contains("split")) {
       require(entry["split"].is_object(), "\"split\" must be an object");
+      known(entry["split"], {"tensor"});
       if (entry["split"].contains("tensor")) {
         parameter.tensor_dimension =
             number(entry["split"], "tensor", 0, parameter.shape.rank() - 1);
@@ -129,9 +152,15 @@ class ModelReader {
     if (entry.contains("heads") && parameter.tensor_dimension >= 0) {
       parameter.heads = number(entry, "heads", 1, 1 << 20);
     }
+    if (entry.contains("padded")) {
+      require(parameter.tensor_dimension >= 0, "is \"padded\" but not cut");
+      parameter.padded =
+          number(entry, "padded", parameter.shape[parameter.tensor_dimension], INT32_MAX);
+    }
     Range const layers = range(entry, "l");
     Range const experts = range(entry, "e");
     bool const is_expert = entry.contains("expert");
+    require(!is_expert || word(entry, "expert") == "e", "must say \"expert\": \"e\"");
     require(!is_expert || experts.given, "is an expert but gives no range of e");
     require(!layers.given || layers.end <= model.layers, "reaches beyond the model's \"layers\"");
     require(!is_expert || experts.end <= model.experts, "reaches beyond the model's \"experts\"");
@@ -142,6 +171,12 @@ class ModelReader {
                                           static_cast<std::size_t>(experts.end - experts.begin) <=
                 (std::size_t{1} << 20),
             "makes more than a million parameters");
+    std::int64_t bytes = elements * size_of(parameter.dtype);
+    require(!__builtin_mul_overflow(
+                bytes, std::int64_t{layers.end - layers.begin} * (experts.end - experts.begin),
+                &bytes) &&
+                bytes <= max_model && (bytes_ += bytes) <= max_model,
+            text("makes a model of more than ", max_model, " bytes"));
     for (int layer = layers.begin; layer < layers.end; ++layer) {
       for (int expert = experts.begin; expert < experts.end; ++expert) {
         ModelParameter one = parameter;
@@ -168,6 +203,7 @@ class ModelReader {
   std::string name_;
   int entry_ = -1;
   bool layered_ = false;
+  std::int64_t bytes_ = 0;  // of all parameters so far
 };
 
 }  // namespace detail
@@ -185,7 +221,14 @@ class ModelReader {
   if (!file) {
     fail(Errc::io, text("model file ", path, " cannot be opened; is the path right?"));
   }
-  std::string const content{std::istreambuf_iterator<char>(file), {}};
+  std::string content;
+  char block[4096];
+  while (file.read(block, sizeof block) || file.gcount() > 0) {  // throws nothing, for a folder too
+    content.append(block, static_cast<std::size_t>(file.gcount()));
+  }
+  if (file.bad()) {
+    fail(Errc::io, text("model file ", path, " cannot be read; is it a folder?"));
+  }
   return read_model(content, path);
 }
 

@@ -13,6 +13,7 @@
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/relay.hpp>
+#include <rlhf/plan/simulate.hpp>
 #include <rlhf/plan/topology.hpp>
 
 #include <cstddef>
@@ -591,6 +592,7 @@ template <class T>
   }
   // The moves do not depend on the size of buckets, so that costs a prediction each.
   constexpr std::int64_t least_bucket = std::int64_t{1} << 20;
+  constexpr std::int64_t most_steps = std::int64_t{1} << 16;
   BasicPlan<T> best;
   double least = -1;
   for (Route const route : {Route::point_to_point, Route::broadcast, Route::hierarchical}) {
@@ -602,7 +604,8 @@ template <class T>
     BasicPlan<T> made = detail::Builder<T>(source, destination, one, topology).build();
     auto const flows = flows_of(made);
     for (std::int64_t bucket = options.bucket_bytes;; bucket /= 2) {
-      double const seconds = predict(made, flows, bucket, topology).seconds;
+      double const seconds =
+          simulate(made, flows, bucket, topology, most_steps, [](auto const&, auto const&) {});
       if (least < 0 || seconds < least) {
         least = seconds;
         best = made;

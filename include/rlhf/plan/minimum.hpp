@@ -6,13 +6,15 @@
 #include <rlhf/core/hash.hpp>
 #include <rlhf/core/hash_index.hpp>
 #include <rlhf/core/late_vector.hpp>
+#include <rlhf/core/sort.hpp>
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/topology.hpp>
 #include <rlhf/tensor/box.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <utility>
 #include <vector>
 
 namespace rlhf::inline v0::plan {
@@ -98,16 +100,13 @@ class LackCounter {
   rlhf::detail::late_vector<Box, T> next_;
 };
 
-}  // namespace detail
-
-/// What any plan between these placements must move at least. No plan is asked, so that a plan's
-/// own count can be held against it: equal means that no byte is sent that a rank has.
+/// Calls `visit(from pattern, to pattern, bytes)` for every pair of ways of lying, with the bytes
+/// on the links of one element of all parameters that lie so.
 ///
-/// Errors: incompatible_policy where the source lacks a parameter. Cost: for every pair of ways of
-/// lying, the ranks that hold it.
-template <class T>
-[[nodiscard]] MinimumBytes minimum_bytes(BasicPlacement<T> const& source,
-                                         BasicPlacement<T> const& destination) {
+/// Errors: incompatible_policy where the source lacks a parameter.
+template <class T, class Visit>
+void for_each_pair(BasicPlacement<T> const& source, BasicPlacement<T> const& destination,
+                   Visit&& visit) {
   rlhf::detail::HashIndex<T> by_name;
   for (std::size_t s = 0; s < source.parameters.size(); ++s) {
     by_name.add(Fingerprint().add(source.parameters[s].name).value(), static_cast<int>(s));
@@ -115,12 +114,10 @@ template <class T>
   struct Pair {
     std::int32_t from = 0;
     std::int32_t to = 0;
-    MinimumBytes elements{};
+    std::int64_t bytes = 0;
   };
   rlhf::detail::late_vector<Pair, T> pairs;
   rlhf::detail::HashIndex<T> by_pair;
-  detail::LackCounter<T> counter(source, destination);
-  MinimumBytes out;
   for (PlacedParameter const& wanted : destination.parameters) {
     int const found = by_name.find(Fingerprint().add(wanted.name).value(), [&](int number) {
       return source.parameters[static_cast<std::size_t>(number)].name == wanted.name;
@@ -140,12 +137,126 @@ template <class T>
     if (pair < 0) {
       pair = static_cast<int>(pairs.size());
       by_pair.add(hash, pair);
-      pairs.push_back(
-          Pair{given.pattern, wanted.pattern, counter.elements(given.pattern, wanted.pattern)});
+      pairs.push_back(Pair{given.pattern, wanted.pattern, 0});
     }
-    std::int64_t const each = size_of(Kind{given.dtype, wanted.dtype, {}, {}}.wire());
-    out.needed += pairs[static_cast<std::size_t>(pair)].elements.needed * each;
-    out.lacking += pairs[static_cast<std::size_t>(pair)].elements.lacking * each;
+    pairs[static_cast<std::size_t>(pair)].bytes +=
+        size_of(Kind{given.dtype, wanted.dtype, {}, {}}.wire());
+  }
+  for (Pair const& pair : pairs) {
+    visit(pair.from, pair.to, pair.bytes);
+  }
+}
+
+/// The distinct boxes of a pattern in each domain that holds any.
+template <class T>
+class DomainBoxes {
+ public:
+  DomainBoxes(BasicPlacement<T> const& side, std::int32_t pattern,
+              BasicTopology<T> const& topology) {
+    std::int32_t number = 0;
+    for (Part const& part : side.patterns[static_cast<std::size_t>(pattern)]) {
+      for (int const rank : side.rank_sets[static_cast<std::size_t>(part.ranks)]) {
+        all_.emplace_back(topology.domain_of(side.world_ranks[static_cast<std::size_t>(rank)]),
+                          number);
+      }
+      boxes_.push_back(part.box);
+      ++number;
+    }
+    rlhf::detail::sort(all_);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < all_.size(); ++i) {
+      if (kept == 0 || all_[kept - 1] != all_[i]) {
+        all_[kept++] = all_[i];
+      }
+    }
+    all_.resize(kept);
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
+  [[nodiscard]] int domain(std::size_t at) const { return all_[at].first; }
+  [[nodiscard]] Box const& box(std::size_t at) const {
+    return boxes_[static_cast<std::size_t>(all_[at].second)];
+  }
+  /// The first of a domain's boxes.
+  [[nodiscard]] std::size_t first_of(int domain) const {
+    return rlhf::detail::first_not(all_, [&](auto const& one) { return one.first < domain; });
+  }
+
+ private:
+  rlhf::detail::late_vector<std::pair<int, std::int32_t>, T> all_;  // (domain, box)
+  rlhf::detail::late_vector<Box, T> boxes_;
+};
+
+/// Elements that the domains need and do not have, each domain's once.
+template <class T>
+[[nodiscard]] std::int64_t lacking_in_domains(DomainBoxes<T> const& held,
+                                              DomainBoxes<T> const& needed) {
+  std::int64_t elements = 0;
+  rlhf::detail::late_vector<Box, T> rest;
+  rlhf::detail::late_vector<Box, T> next;
+  auto const without = [&](Box const& other) {
+    next.clear();
+    for (Box const& box : rest) {
+      subtract(box, other, next);
+    }
+    rest.swap(next);
+  };
+  for (std::size_t i = 0; i < needed.size(); ++i) {
+    int const domain = needed.domain(i);
+    rest.assign(1, needed.box(i));
+    for (std::size_t j = i; !rest.empty() && j-- > 0 && needed.domain(j) == domain;) {
+      without(needed.box(j));
+    }
+    for (std::size_t j = held.first_of(domain);
+         !rest.empty() && j < held.size() && held.domain(j) == domain; ++j) {
+      without(held.box(j));
+    }
+    for (Box const& box : rest) {
+      elements += box.elements();
+    }
+  }
+  return elements;
+}
+
+}  // namespace detail
+
+/// What any plan between these placements must move at least. No plan is asked, so that a plan's
+/// own count can be held against it: equal means that no byte is sent that a rank has.
+///
+/// Errors: incompatible_policy where the source lacks a parameter. Cost: for every pair of ways of
+/// lying, the ranks that hold it.
+template <class T>
+[[nodiscard]] MinimumBytes minimum_bytes(BasicPlacement<T> const& source,
+                                         BasicPlacement<T> const& destination) {
+  detail::LackCounter<T> counter(source, destination);
+  MinimumBytes out;
+  detail::for_each_pair(source, destination,
+                        [&](std::int32_t from, std::int32_t to, std::int64_t bytes) {
+                          MinimumBytes const elements = counter.elements(from, to);
+                          out.needed += elements.needed * bytes;
+                          out.lacking += elements.lacking * bytes;
+                        });
+  return out;
+}
+
+/// The fewest bytes that must cross between domains, whatever the route: of every domain, the
+/// distinct bytes that its destination ranks need and none of its source ranks has. 0 for a flat
+/// topology.
+///
+/// Errors: incompatible_policy where the source lacks a parameter. Cost: for every pair of ways of
+/// lying the ranks that hold it, and the boxes of each domain, squared.
+template <class T>
+[[nodiscard]] std::int64_t slow_link_minimum(BasicPlacement<T> const& source,
+                                             BasicPlacement<T> const& destination,
+                                             BasicTopology<T> const& topology) {
+  std::int64_t out = 0;
+  if (!topology.is_flat()) {
+    detail::for_each_pair(
+        source, destination, [&](std::int32_t from, std::int32_t to, std::int64_t bytes) {
+          out +=
+              bytes * detail::lacking_in_domains(detail::DomainBoxes<T>(source, from, topology),
+                                                 detail::DomainBoxes<T>(destination, to, topology));
+        });
   }
   return out;
 }

@@ -1,13 +1,16 @@
 /// @file
-/// A model as a list of parameters with rules, and where a layout puts them. Layer: plan.
+/// Where a layout puts the parameters of a model. Layer: plan.
 #pragma once
 
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/math.hpp>
+#include <rlhf/core/sort.hpp>
 #include <rlhf/parallel/layout.hpp>
+#include <rlhf/plan/model_list.hpp>
 #include <rlhf/plan/placement.hpp>
+#include <rlhf/plan/ties.hpp>
 #include <rlhf/tensor/box.hpp>
 #include <rlhf/tensor/dtype.hpp>
 
@@ -17,40 +20,6 @@
 #include <vector>
 
 namespace rlhf::inline v0::plan {
-
-/// One parameter of a model, however it is spread.
-struct ModelParameter {
-  std::string name;
-  Shape shape{};
-  DType dtype = DType::bf16;
-  int tensor_dimension = -1;   ///< The dimension that tensor parallelism cuts; -1: none.
-  int heads = 0;               ///< Along that dimension; a cut never divides one. 0: none.
-  int layer = -1;              ///< -1: before all layers,
-  bool behind_layers = false;  ///< or behind.
-  int expert = -1;             ///< -1: not one of several experts.
-  std::string tied_to;         ///< The parameter that is the same memory, if any.
-};
-
-/// A model's parameters, in order.
-template <class T = void>
-struct BasicModelList {
-  std::string name;
-  int layers = 0;
-  int experts = 0;
-  rlhf::detail::late_vector<ModelParameter, T> parameters;
-};
-using ModelList = BasicModelList<>;
-
-/// How one side of a sync spreads a model.
-template <class T = void>
-struct BasicSide {
-  Layout layout{};
-  int expert_tensor = 0;  ///< Tensor size of experts; 0: the layout's. Other ranks of the
-                          ///< tensor axis then count as further expert ranks.
-  rlhf::detail::late_vector<int, T> stage_of_layer;  ///< Empty: even, first stages larger.
-  rlhf::detail::late_vector<int, T> world_ranks;     ///< Of the module's ranks; empty: 0, 1, ...
-};
-using Side = BasicSide<>;
 
 namespace detail {
 
@@ -72,7 +41,12 @@ template <class T = void>
     std::int64_t const head = rank / (ranks / heads);  // the same head on neighbours
     return IndexRange{head * width, (head + 1) * width};
   }
-  std::int64_t const chunk = ceil_div(extent, static_cast<std::int64_t>(ranks));
+  if (parameter.padded != 0 && parameter.padded < extent) {
+    fail(Errc::invalid_argument, text("parameter ", parameter.name, ": padded to ",
+                                      parameter.padded, ", less than its extent ", extent));
+  }
+  std::int64_t const chunk =
+      ceil_div(parameter.padded == 0 ? extent : parameter.padded, static_cast<std::int64_t>(ranks));
   std::int64_t const begin = chunk * rank < extent ? chunk * rank : extent;
   return IndexRange{begin, begin + chunk < extent ? begin + chunk : extent};
 }
@@ -113,37 +87,44 @@ class ModelPlacer {
              text("the stage map names stage ", stage, " of ", layout_.pipeline));
       }
     }
-    if (model.experts > 0 && model.experts % expert_ranks_ != 0) {
-      fail(Errc::incompatible_policy,
-           text("the model's ", model.experts, " experts cannot be dealt to ", expert_ranks_,
-                " expert ranks; choose a divisor"));
-    }
+    deal_experts(side);
   }
 
   [[nodiscard]] BasicPlacement<T> place() {
-    find_ties();
-    for (std::size_t p = 0; p < model_.parameters.size(); ++p) {
+    auto const roots = tie_roots(model_);
+    rlhf::detail::late_vector<rlhf::detail::late_vector<int, T>, T> stages(roots.size());
+    for (std::size_t p = 0; p < roots.size(); ++p) {
+      auto& all = stages[static_cast<std::size_t>(roots[p])];
+      int const stage = stage_of(model_.parameters[p]);
+      if (!rlhf::detail::contains(all, stage)) {
+        all.push_back(stage);
+        rlhf::detail::sort(all);
+      }
+    }
+    for (std::size_t p = 0; p < roots.size(); ++p) {
       auto const& parameter = model_.parameters[p];
-      if (is_tied_[p] != 0) {
+      auto const root = static_cast<std::size_t>(roots[p]);
+      if (root != p && !parameter.listed) {
         continue;
       }
+      auto const& memory = model_.parameters[root];
       Look const look{
           parameter.shape,
-          parameter.tensor_dimension,
-          parameter.heads,
-          stage_of(parameter),
-          parameter.expert < 0 ? -1 : parameter.expert / (model_.experts / expert_ranks_),
-          tied_stage_[p]};
+          memory.tensor_dimension,
+          memory.heads,
+          memory.expert < 0 ? -1 : set_of_expert_[static_cast<std::size_t>(memory.expert)],
+          memory.padded,
+          stages[root]};
       std::int32_t const known = looks_.add(look, [](Fingerprint& print, Look const& one) {
         add(print, one.shape);
         print.add(static_cast<std::uint64_t>(one.tensor_dimension))
             .add(static_cast<std::uint64_t>(one.heads))
-            .add(static_cast<std::uint64_t>(one.stage))
             .add(static_cast<std::uint64_t>(one.expert))
-            .add(static_cast<std::uint64_t>(one.tied_stage));
+            .add(static_cast<std::uint64_t>(one.padded));
+        add(print, one.stages);
       });
       if (static_cast<std::size_t>(known) == patterns_.size()) {
-        patterns_.push_back(pattern_of(parameter, look));
+        patterns_.push_back(pattern_of(memory, look));
       }
       builder_.add(parameter.name, parameter.dtype, parameter.shape,
                    patterns_[static_cast<std::size_t>(known)]);
@@ -157,9 +138,9 @@ class ModelPlacer {
     Shape shape{};
     int tensor_dimension = -1;
     int heads = 0;
-    int stage = 0;
-    int expert = -1;      // expert rank
-    int tied_stage = -1;  // another stage that holds it under a further name
+    int expert = -1;  // index into expert_sets_
+    std::int64_t padded = 0;
+    rlhf::detail::late_vector<int, T> stages;  // ascending; several where it is tied
     bool operator==(Look const&) const = default;
   };
 
@@ -170,25 +151,45 @@ class ModelPlacer {
     }
     return ranks;
   }
-  /// A parameter that is the same memory as another is no parameter of its own: where it lies in
-  /// another pipeline stage, that stage holds the other one, too.
-  void find_ties() {
-    is_tied_.assign(model_.parameters.size(), 0);
-    tied_stage_.assign(model_.parameters.size(), -1);
-    for (std::size_t p = 0; p < model_.parameters.size(); ++p) {
-      auto const& parameter = model_.parameters[p];
-      for (std::size_t t = 0; !parameter.tied_to.empty() && t < model_.parameters.size(); ++t) {
-        auto const& other = model_.parameters[t];
-        if (other.name != parameter.tied_to || t == p) {
-          continue;
-        }
-        if (other.shape != parameter.shape || other.dtype != parameter.dtype) {
-          fail(Errc::invalid_argument, text("parameter ", parameter.name, " is tied to ",
-                                            other.name, ", which has another shape or type"));
-        }
-        is_tied_[p] = 1;
-        tied_stage_[t] = stage_of(parameter) == stage_of(other) ? -1 : stage_of(parameter);
+  /// Which expert ranks hold each expert.
+  void deal_experts(BasicSide<T> const& side) {
+    bool const has_table = !side.expert_slots.empty();
+    auto const slots =
+        has_table ? static_cast<std::int64_t>(side.expert_slots.size()) : model_.experts;
+    if (has_table && model_.experts == 0) {
+      fail(Errc::invalid_argument,
+           text("the expert table has ", slots, " slots, but the model has no experts"));
+    }
+    if (slots % expert_ranks_ != 0) {
+      fail(Errc::incompatible_policy,
+           has_table ? text("the expert table's ", slots, " slots cannot be dealt to ",
+                            expert_ranks_, " expert ranks; choose a multiple")
+                     : text("the model's ", slots, " experts cannot be dealt to ", expert_ranks_,
+                            " expert ranks; choose a divisor"));
+    }
+    rlhf::detail::late_vector<rlhf::detail::late_vector<int, T>, T> ranks_of_expert(
+        static_cast<std::size_t>(model_.experts));
+    for (std::int64_t slot = 0; slot < slots; ++slot) {
+      int const expert =
+          has_table ? side.expert_slots[static_cast<std::size_t>(slot)] : static_cast<int>(slot);
+      if (expert < 0 || expert >= model_.experts) {
+        fail(Errc::invalid_argument, text("the expert table's slot ", slot, " holds expert ",
+                                          expert, "; the model has ", model_.experts));
       }
+      auto& ranks = ranks_of_expert[static_cast<std::size_t>(expert)];
+      auto const rank = static_cast<int>(slot / (slots / expert_ranks_));
+      if (ranks.empty() || ranks.back() != rank) {  // slots ascend, so ranks do
+        ranks.push_back(rank);
+      }
+    }
+    Distinct<rlhf::detail::late_vector<int, T>> sets(expert_sets_);
+    for (std::size_t expert = 0; expert < ranks_of_expert.size(); ++expert) {
+      if (ranks_of_expert[expert].empty()) {
+        fail(Errc::invalid_argument, text("the expert table has no slot for expert ", expert));
+      }
+      set_of_expert_.push_back(
+          sets.add(std::move(ranks_of_expert[expert]),
+                   [](Fingerprint& print, auto const& ranks) { detail::add(print, ranks); }));
     }
   }
 
@@ -208,13 +209,15 @@ class ModelPlacer {
     int const cut = look.expert < 0 ? layout_.tensor : expert_tensor_;
     bool const is_cut = look.tensor_dimension >= 0;
     rlhf::detail::late_vector<int, T> ranks;
-    int const stages[] = {look.stage, look.tied_stage};  // nvcc reads no such list in a loop
-    for (int const stage : stages) {
-      for (int data = 0; stage >= 0 && data < layout_.data; ++data) {
+    for (int const stage : look.stages) {
+      for (int data = 0; data < layout_.data; ++data) {
         int const first = ((stage * layout_.data + data) * layout_.sharded() + shard) * inner;
         for (int at = 0; at < inner; ++at) {
           bool const right_piece = !is_cut || at % cut == piece;
-          if (right_piece && (look.expert < 0 || at / expert_tensor_ == look.expert)) {
+          if (right_piece &&
+              (look.expert < 0 ||
+               rlhf::detail::contains(expert_sets_[static_cast<std::size_t>(look.expert)],
+                                      at / expert_tensor_))) {
             ranks.push_back(first + at);
           }
         }
@@ -277,17 +280,17 @@ class ModelPlacer {
   int expert_ranks_ = 1;
   rlhf::detail::late_vector<Look, T> looked_;
   Distinct<Look> looks_;
-  rlhf::detail::late_vector<std::int32_t, T> patterns_;  // of every look
-  rlhf::detail::late_vector<std::uint8_t, T> is_tied_;   // of every parameter
-  rlhf::detail::late_vector<int, T> tied_stage_;         // of every parameter
+  rlhf::detail::late_vector<std::int32_t, T> patterns_;                          // of every look
+  rlhf::detail::late_vector<rlhf::detail::late_vector<int, T>, T> expert_sets_;  // expert ranks
+  rlhf::detail::late_vector<std::int32_t, T> set_of_expert_;
 };
 
 }  // namespace detail
 
-/// Where a layout puts a model's parameters: layers to pipeline stages, experts to expert ranks in
-/// even runs, cuts over the tensor axis (in ceil(extent / ranks) rows where it does not divide),
-/// rows over the sharded axis. A parameter that is tied to another of the list is that one, in one
-/// more stage if it lies in another.
+/// Where a layout puts a model's parameters: layers to pipeline stages, experts (or the slots
+/// of a table) to expert ranks in even runs, cuts over the tensor axis (in ceil(extent / ranks)
+/// rows where it does not divide), rows over the sharded axis. Parameters that are tied are one,
+/// under the name of the one that is tied to no other, in the stages of them all.
 ///
 /// Errors: incompatible_policy or invalid_argument naming the parameter or number where model and
 /// layout do not fit. Cost: a hash a parameter; the ranks once for each way of lying.

@@ -7,6 +7,7 @@
 #include <rlhf/plan/placement.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -50,32 +51,57 @@ struct NameRule {
 
 namespace detail {
 
-/// The pieces that `{word}`s of a pattern stand for in a name; false where it does not fit.
+/// The pieces that `{word}`s of a pattern stand for in a name; false where it does not fit. Words
+/// take the longest piece that fits, the first word first.
+///
+/// Cost: at most the name's length, squared, times the words: what did not fit is not tried again.
 template <class T = void>
-[[nodiscard]] bool match_pattern(
-    std::string_view name, std::string_view pattern,
-    rlhf::detail::late_vector<std::pair<std::string_view, std::string_view>, T>& words) {
-  std::size_t const open = pattern.find('{');
-  if (open == std::string_view::npos) {
-    return name == pattern;
+class PatternMatch {
+ public:
+  using Words = rlhf::detail::late_vector<std::pair<std::string_view, std::string_view>, T>;
+
+  [[nodiscard]] bool operator()(std::string_view name, std::string_view pattern, Words& words) {
+    tried_.clear();
+    width_ = name.size() + 1;
+    return fits(name, pattern, words);
   }
-  std::size_t const close = pattern.find('}', open);
-  if (close == std::string_view::npos || name.substr(0, open) != pattern.substr(0, open)) {
+
+ private:
+  [[nodiscard]] bool fits(std::string_view name, std::string_view pattern, Words& words) {
+    std::size_t const open = pattern.find('{');
+    if (open == std::string_view::npos) {
+      return name == pattern;
+    }
+    std::size_t const close = pattern.find('}', open);
+    if (close == std::string_view::npos || name.substr(0, open) != pattern.substr(0, open)) {
+      return false;
+    }
+    // That many words into the pattern and that much of the name left: the same question again.
+    std::size_t const question = words.size() * width_ + name.size();
+    if (question >= tried_.size()) {
+      tried_.resize((words.size() + 1) * width_, 0);
+    }
+    if (tried_[question] != 0) {
+      return false;
+    }
+    tried_[question] = 1;
+    std::string_view const word = pattern.substr(open + 1, close - open - 1);
+    std::string_view const rest = name.substr(open);
+    std::size_t longest = rest.find('.');
+    longest = longest == std::string_view::npos ? rest.size() : longest;
+    for (std::size_t size = longest; size > 0; --size) {
+      words.emplace_back(word, rest.substr(0, size));
+      if (fits(rest.substr(size), pattern.substr(close + 1), words)) {
+        return true;
+      }
+      words.pop_back();
+    }
     return false;
   }
-  std::string_view const word = pattern.substr(open + 1, close - open - 1);
-  std::string_view const rest = name.substr(open);
-  std::size_t longest = rest.find('.');
-  longest = longest == std::string_view::npos ? rest.size() : longest;
-  for (std::size_t size = longest; size > 0; --size) {
-    words.emplace_back(word, rest.substr(0, size));
-    if (match_pattern(rest.substr(size), pattern.substr(close + 1), words)) {
-      return true;
-    }
-    words.pop_back();
-  }
-  return false;
-}
+
+  rlhf::detail::late_vector<std::uint8_t, T> tried_;
+  std::size_t width_ = 0;
+};
 
 }  // namespace detail
 
@@ -106,13 +132,23 @@ class BasicNameMap {
   }
 
   [[nodiscard]] bool empty() const noexcept { return rules_.empty(); }
+  [[nodiscard]] rlhf::detail::late_vector<NameRule, T> const& rules() const noexcept {
+    return rules_;
+  }
 
   /// The name that a source parameter has in the destination.
   [[nodiscard]] std::string operator()(std::string_view name) const {
-    rlhf::detail::late_vector<std::pair<std::string_view, std::string_view>, T> words;
-    for (NameRule const& rule : rules_) {
+    std::size_t rule = 0;
+    return renamed(name, rule);
+  }
+  /// The same, and the number of the rule that said so; that of all rules where none did.
+  [[nodiscard]] std::string renamed(std::string_view name, std::size_t& number) const {
+    typename detail::PatternMatch<T>::Words words;
+    detail::PatternMatch<T> match;
+    for (number = 0; number < rules_.size(); ++number) {
+      NameRule const& rule = rules_[number];
       words.clear();
-      if (!detail::match_pattern(name, rule.from, words)) {
+      if (!match(name, rule.from, words)) {
         continue;
       }
       std::string out;
@@ -143,11 +179,17 @@ class BasicNameMap {
     for (std::size_t open = pattern.find('{'); open != std::string_view::npos;
          open = pattern.find('{')) {
       std::size_t const close = pattern.find('}', open);
-      if (close == std::string_view::npos) {
+      if (close == std::string_view::npos || pattern.find('{', open + 1) < close) {
         fail(Errc::invalid_argument, text("name rule ", whole, ": a brace is not closed"));
+      }
+      if (pattern.find('}') < open) {
+        break;
       }
       words.push_back(pattern.substr(open + 1, close - open - 1));
       pattern = pattern.substr(close + 1);
+    }
+    if (pattern.find('}') != std::string_view::npos) {
+      fail(Errc::invalid_argument, text("name rule ", whole, ": a brace is closed but not opened"));
     }
     return words;
   }
@@ -158,16 +200,28 @@ using NameMap = BasicNameMap<>;
 
 /// Gives the parameters of a placement their new names.
 ///
-/// Errors: incompatible_policy naming both where two parameters would get the same name.
+/// Errors: incompatible_policy naming both where two parameters would get the same name, or the
+/// rule that no parameter's name fits.
 template <class T>
 void rename(BasicPlacement<T>& placement, BasicNameMap<T> const& names) {
   if (names.empty()) {
     return;
   }
   rlhf::detail::late_vector<std::pair<std::string, std::string>, T> both;  // new, old
+  rlhf::detail::late_vector<std::uint8_t, T> applied(names.rules().size() + 1, 0);
   for (auto& parameter : placement.parameters) {
-    both.emplace_back(names(parameter.name), parameter.name);
+    std::size_t rule = 0;
+    both.emplace_back(names.renamed(parameter.name, rule), parameter.name);
     parameter.name = both.back().first;
+    applied[rule] = 1;
+  }
+  for (std::size_t r = 0; r < names.rules().size(); ++r) {
+    if (applied[r] == 0) {
+      NameRule const& rule = names.rules()[r];
+      fail(Errc::incompatible_policy,
+           text("name rule ", rule.from, " -> ", rule.to,
+                ": no source parameter has such a name that no earlier rule takes"));
+    }
   }
   rlhf::detail::sort(both);
   for (std::size_t i = 1; i < both.size(); ++i) {

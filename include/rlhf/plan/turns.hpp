@@ -59,15 +59,17 @@ class BusyTurns {
 
 }  // namespace detail
 
-/// Turns for flows as `flows_of` gives them. Cost: buckets times the ranks of their paths.
+/// Turns for flows as `flows_of` gives them, in buckets of `bucket_bytes`. Cost: buckets times the
+/// ranks of their paths.
 template <class T>
-[[nodiscard]] BasicTurns<T> turns_of(BasicPlan<T> const& plan, std::vector<Flow> const& flows) {
+[[nodiscard]] BasicTurns<T> turns_of(BasicPlan<T> const& plan, std::vector<Flow> const& flows,
+                                     std::int64_t bucket_bytes) {
   BasicTurns<T> out;
   rlhf::detail::late_vector<std::size_t, T> order(flows.size());
   out.first.assign(1, 0);
   for (std::size_t f = 0; f < flows.size(); ++f) {
     order[f] = f;
-    out.first.push_back(out.first.back() + full_buckets(flows[f].bytes, plan.bucket_bytes));
+    out.first.push_back(out.first.back() + full_buckets(flows[f].bytes, bucket_bytes));
   }
   out.turns.resize(static_cast<std::size_t>(out.first.back()));
   rlhf::detail::sort_by(order, [&](std::size_t a, std::size_t b) {
@@ -107,6 +109,12 @@ template <class T>
     }
   }
   return out;
+}
+
+/// The same for the plan's own buckets.
+template <class T>
+[[nodiscard]] BasicTurns<T> turns_of(BasicPlan<T> const& plan, std::vector<Flow> const& flows) {
+  return turns_of(plan, flows, plan.bucket_bytes);
 }
 
 }  // namespace rlhf::inline v0::plan

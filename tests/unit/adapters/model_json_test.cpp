@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #define DOCTEST_CONFIG_VOID_CAST_EXPRESSIONS  // what is expected to throw returns values
 #include <doctest/doctest.h>
@@ -95,8 +96,38 @@ TEST_CASE("a broken list is named with file, entry and reason") {
   CHECK_HAS(refusal("{\"layers\": 1048576, \"entries\": [{\"name\": \"{l}{e}\", \"dtype\": \"f32\","
                     " \"shape\": [], \"ranges\": {\"l\": [0, 1048576], \"e\": [0, 2]}}]}"),
             "makes more than a million parameters");
+  CHECK_HAS(entry("\"shape\": [36028797018963967]"), "a parameter has at most 17592186044416");
+  CHECK_HAS(entry("\"shape\": [17592186044416], \"ranges\": {\"l\": [0, 1]}"),
+            "makes a model of more than 35184372088832 bytes");
+  CHECK_THROWS_WITH_AS(plan::read_model_file("/tmp"), doctest::Contains("/tmp cannot be read"),
+                       rlhf::Error);
   CHECK_THROWS_WITH_AS(plan::read_model_file("/nowhere/m.json"),
                        doctest::Contains("/nowhere/m.json cannot be opened"), rlhf::Error);
+}
+
+TEST_CASE("misspelt keys are refused with the nearest known one") {
+  CHECK_HAS(refusal("{\"layer\": 2, \"entries\": []}"),
+            "has an unknown key \"layer\"; the nearest known one is \"layers\"");
+  for (auto const& [wrong, right] :
+       {std::pair("\"splitt\": {\"tensor\": 0}", "split"), std::pair("\"range\": {}", "ranges"),
+        std::pair("\"heds\": 4", "heads"), std::pair("\"split\": {\"tenosr\": 0}", "tensor"),
+        std::pair("\"tied\": \"y\"", "tied_to"), std::pair("\"ranges\": {\"L\": [0, 1]}", "l")}) {
+    CAPTURE(wrong);
+    std::string const message = entry(rlhf::text("\"shape\": [8], ", wrong));
+    CHECK_HAS(message, "entry 0 (x): has an unknown key");
+    CHECK_HAS(message, rlhf::text("the nearest known one is \"", right, "\""));
+  }
+}
+
+TEST_CASE("padding of the cut dimension is read, and refused where it cannot be") {
+  plan::ModelList const read = plan::read_model(
+      R"({"layers": 0, "entries": [{"name": "x", "dtype": "f32", "shape": [10, 2],
+          "split": {"tensor": 0}, "padded": 12}]})",
+      "m.json");
+  CHECK(read.parameters.at(0).padded == 12);
+  CHECK_HAS(entry("\"shape\": [4], \"padded\": 8"), "is \"padded\" but not cut");
+  CHECK_HAS(entry("\"shape\": [4], \"split\": {\"tensor\": 0}, \"padded\": 3"),
+            "needs a whole number \"padded\" from 4");
 }
 
 TEST_CASE("any text is read or refused, and what is read can be placed or refused") {

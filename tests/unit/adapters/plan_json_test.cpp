@@ -87,7 +87,6 @@ void use(Plan const& read) {
   static_cast<void>(plan::fingerprint(read));
   static_cast<void>(plan::flows_of(read));
   static_cast<void>(plan::predict(read, plan::Topology::of_hosts(read.world, 2)));
-  static_cast<void>(plan::slow_link_minimum(read, plan::Topology::of_hosts(read.world, 2)));
   if (read.bytes_on_links < 1'000'000 && read.moves.size() < 1000) {
     static_cast<void>(plan::schedule(read));
   }

@@ -116,6 +116,109 @@ TEST_CASE("a tied parameter lies in both stages under one name, and moves once")
   CHECK(says(refusal(wrong, on({})), "head is tied to embed"));
 }
 
+TEST_CASE("ties from several stages, and chains of ties: every stage holds the parameter") {
+  for (bool const chain : {false, true}) {
+    CAPTURE(chain);
+    plan::ModelList list;
+    list.layers = 4;
+    list.parameters.push_back(named("emb", {4, 8}));
+    for (int const layer : {1, 2}) {
+      list.parameters.push_back(named(rlhf::text("again", layer), {4, 8}));
+      list.parameters.back().layer = layer;
+      list.parameters.back().tied_to = chain && layer == 2 ? "again1" : "emb";
+    }
+    list.parameters.push_back(named("head", {4, 8}));
+    list.parameters.back().behind_layers = true;
+    list.parameters.back().tied_to = chain ? "again2" : "emb";
+    plan::Placement const placed = plan::place(list, on({.pipeline = 4}));
+    CHECK(placed.parameters.size() == 1);
+    CHECK(holders(placed, "emb", Box::whole({4, 8})) == std::vector<int>{0, 1, 2, 3});
+    // Backwards in the list, too: what it is tied to may come later.
+    std::swap(list.parameters.front(), list.parameters.back());
+    CHECK(holders(plan::place(list, on({.pipeline = 4})), "emb", Box::whole({4, 8})) ==
+          std::vector<int>{0, 1, 2, 3});
+  }
+}
+
+TEST_CASE("ties that lead nowhere are refused with both names") {
+  auto const with = [](std::string const& embed, std::string const& head) {
+    plan::ModelList list = model();
+    list.parameters.front().tied_to = embed;
+    list.parameters.back().tied_to = head;
+    return refusal(list, on({}));
+  };
+  CHECK(says(with("", "nothing"), "head is tied to nothing, which the model does not list"));
+  CHECK(says(with("", "head"), "head is tied to head and that, in a circle, to it"));
+  CHECK(says(with("head", "embed"), "in a circle"));
+  CHECK(with("", "embed").empty());
+}
+
+TEST_CASE("tied in the source, apart in the destination: one memory, taken under both names") {
+  plan::ModelList given = model();
+  plan::ModelList wanted = model();
+  wanted.parameters.back().tied_to.clear();
+  plan::list_tied(given, wanted);
+  for (Layout const& layout : {Layout{.pipeline = 2}, Layout{.tensor = 2, .pipeline = 4}}) {
+    plan::Placement const source = plan::place(given, on(layout));
+    plan::Placement const destination = plan::place(wanted, on({.pipeline = 2}, 20));
+    CHECK(source.parameters.size() == destination.parameters.size());
+    plan::Plan const made = plan::build(source, destination, plan::Options{});
+    CHECK(plan::find_fault(made, source, destination) == "");
+    CHECK(made.bytes_moved == 2 * (2 * 60 + 4 * (48 + 4 * 24)));
+  }
+  // The other way round nothing is special: the destination has one of the two.
+  plan::Placement const apart = plan::place(wanted, on({}));
+  plan::Plan const made = plan::build(apart, plan::place(model(), on({}, 1)), plan::Options{});
+  CHECK(made.unused == std::vector<std::string>{"head"});
+}
+
+TEST_CASE("a subset of a model keeps the ties among what is left") {
+  plan::ModelList list = model();
+  list.parameters.push_back(named("tail", {10, 6}));
+  list.parameters.back().tied_to = "head";
+  plan::keep(list, [](std::string_view name) { return name == "head" || name == "tail"; });
+  REQUIRE(list.parameters.size() == 2);
+  CHECK(list.parameters[0].tied_to.empty());
+  CHECK(list.parameters[1].tied_to == "head");
+  CHECK(plan::place(list, on({.pipeline = 2})).parameters.size() == 1);
+}
+
+TEST_CASE("a table of experts: any order, several slots for one; wrong ones are refused") {
+  plan::Side side = on({.expert = 2});
+  side.expert_slots = {3, 0, 1, 1, 2, 3};
+  plan::Placement const placed = plan::place(model(), side);
+  auto const of = [&](int expert) {
+    return holders(placed, "layers.0.experts." + std::to_string(expert), Box::whole({4, 6}));
+  };
+  CHECK(of(0) == std::vector<int>{0});
+  CHECK(of(1) == std::vector<int>{0, 1});
+  CHECK(of(2) == std::vector<int>{1});
+  CHECK(of(3) == std::vector<int>{0, 1});
+  auto const with = [&](std::vector<int> slots) {
+    side.expert_slots = std::move(slots);
+    return refusal(model(), side);
+  };
+  CHECK(says(with({0, 1, 2, 3, 0}), "5 slots cannot be dealt to 2 expert ranks"));
+  CHECK(says(with({0, 1, 2, 4}), "slot 3 holds expert 4; the model has 4"));
+  CHECK(says(with({0, 1, 2, 2}), "no slot for expert 3"));
+}
+
+TEST_CASE("padding: the cut counts it, no rank sends it") {
+  plan::ModelList list = model();
+  list.parameters.front().padded = 12;
+  plan::Placement const placed = plan::place(list, on({.tensor = 4}));
+  CHECK(holders(placed, "embed", {{0, 0}, {3, 6}}) == std::vector<int>{0});
+  CHECK(holders(placed, "embed", {{9, 0}, {1, 6}}) == std::vector<int>{3});
+  list.parameters.front().padded = 40;
+  CHECK(holders(plan::place(list, on({.tensor = 4})), "embed", Box::whole({10, 6})) ==
+        std::vector<int>{0});
+  plan::Placement const plain = plan::place(model(), on({.tensor = 2}, 4));
+  plan::Plan const made = plan::build(placed, plain, plan::Options{});
+  CHECK(plan::find_fault(made, placed, plain) == "");
+  list.parameters.front().padded = 9;
+  CHECK(says(refusal(list, on({.tensor = 4})), "padded to 9, less than its extent 10"));
+}
+
 TEST_CASE("experts: dealt to expert ranks in runs, cut by their own tensor size") {
   plan::Placement const dealt = plan::place(model(), on({.tensor = 2, .expert = 2}));
   CHECK(holders(dealt, "layers.0.experts.1", {{0, 0}, {2, 6}}) == std::vector<int>{0});
