@@ -95,7 +95,8 @@ class Loader {
   /// Replaces `batch` by the next one. False at the end of the draws, which episodes do not have.
   ///
   /// Errors: what a dataset, the collate function or the sampler threw for this batch, as an Error
-  /// that names batch, dataset, item and sample; the next call goes on behind that batch.
+  /// that names batch, dataset, item and sample; the next call goes on behind that batch, and
+  /// `batch` holds nothing of use.
   /// timeout when no batch came in time; it may be called again.
   bool next(Batch& batch) {
     Slot& slot = slots_[static_cast<std::size_t>(taken_) % slots_.size()];

@@ -23,8 +23,9 @@ class Rows {
  public:
   using Value = T;
 
+  Rows() = default;
   /// Errors: invalid_argument for inner < 1.
-  explicit Rows(std::int64_t inner = 1) : inner_(inner) {
+  explicit Rows(std::int64_t inner) : inner_(inner) {
     expects(inner >= 1, "the values of a position must be 1 or more");
   }
 
@@ -93,7 +94,7 @@ class Rows {
  private:
   std::vector<T> values_;
   std::vector<std::int64_t> begins_{0};
-  std::int64_t inner_;
+  std::int64_t inner_ = 1;
 };
 
 }  // namespace rlhf::inline v0::data
