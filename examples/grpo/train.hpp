@@ -171,7 +171,7 @@ class Trainer {
     rlhf::data::SamplerOptions data;
     for (PromptSet const& set : *sets_) {
       data.dataset_sizes.push_back(std::ssize(set.training));
-      data.fingerprints.push_back(set.fingerprint);
+      data.dataset_fingerprints.push_back(set.fingerprint);
       if (Data::dataset_count == 0) {
         data.ratios.push_back(set.ratio);
       }

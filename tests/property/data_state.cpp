@@ -22,7 +22,7 @@ data::SamplerState state() {
   out.order = "torch";
   out.dataset_sizes = {5, 9};
   out.ratios = {1, 3};
-  out.fingerprints = {1, 2};
+  out.dataset_fingerprints = {1, 2};
   return out;
 }
 

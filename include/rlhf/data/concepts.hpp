@@ -84,6 +84,13 @@ concept HasPermutationIndex = HasPermutation<O> &&
     requires(typename O::Permutation const& order, std::int64_t position) {
   { order[position] } -> detail::Same<std::int64_t>;
 };
+/// Optional: several positions in one call.
+template <class O>
+concept HasFill = HasPermutation<O> && requires(typename O::Permutation const& order,
+                                                std::int64_t first, int count, std::int64_t* out) {
+  order.fill(first, count, out);
+  typename std::integral_constant<int, O::Permutation::block>;
+};
 /// @}
 
 /// In which order the items of a dataset come in an epoch.
@@ -94,9 +101,10 @@ concept HasPermutationIndex = HasPermutation<O> &&
 /// three | | `order[position]` | which item comes at `position`; a bijection of 0 <= position <
 /// size | | `O::name` (optional, `std::string_view`) | stored with checkpoints, so that a resume
 /// under another order is refused | | `O::largest_size` (optional, `std::int64_t`) | the largest
-/// `size` the order can serve |
+/// `size` the order can serve | | `order.fill(first, count, out)` and the constant `int block`
+/// (optional) | the items at `count` positions, at most `block`, where that is quicker than `[]` |
 ///
-/// Models: `TorchOrder`, `SequentialOrder`.
+/// Models: `TorchOrder`, `KeyedOrder`, `SequentialOrder`.
 template <class O>
 concept OrderPolicy = HasPermutationOfSeedEpochSize<O> && HasPermutationIndex<O>;
 

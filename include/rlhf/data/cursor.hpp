@@ -67,12 +67,24 @@ class Cursor {
     offset_ = position % usable();
   }
 
+  /// How many items the next `take(k)` gives.
+  [[nodiscard]] std::int64_t available(std::int64_t k) const noexcept {
+    return Mode == Exhausted::retain && k > left() ? left() : k;
+  }
+
   /// Calls `sink(index)` for the next items, k or fewer as the mode says, and moves behind them.
   ///
   /// Cost: one order look-up an item; one permutation for each epoch that items are taken from.
   /// Errors: invalid_argument for k < 0, or with drop for k above the size.
   template <class Sink>
   void take(std::int64_t k, Sink&& sink) {
+    take_part(k, 0, k < 0 ? k : available(k), sink);
+  }
+
+  /// Moves as `take(k)` does, but calls `sink` only for the items begin to end - 1 of what that
+  /// gives, and pays only for them. Requires 0 <= begin <= end <= available(k).
+  template <class Sink>
+  void take_part(std::int64_t k, std::int64_t begin, std::int64_t end, Sink&& sink) {
     expects(k >= 0, "the number of items to take must not be negative");
     if constexpr (Mode == Exhausted::drop) {
       if (k > options_.size) {
@@ -82,17 +94,24 @@ class Cursor {
       if (k > left()) {
         next_epoch();
       }
-      emit(k, sink);
+      offset_ += begin;
+      emit(end - begin, sink);
+      offset_ += k - end;
     } else if constexpr (Mode == Exhausted::retain) {
-      emit(k < left() ? k : left(), sink);
+      std::int64_t const all = available(k);
+      offset_ += begin;
+      emit(end - begin, sink);
+      offset_ += all - end;
       leave_used_up();
     } else {
-      while (k > 0) {
-        std::int64_t const now = k < left() ? k : left();
+      skip(begin);
+      for (std::int64_t wanted = end - begin; wanted > 0;) {
+        std::int64_t const now = wanted < left() ? wanted : left();
         emit(now, sink);
         leave_used_up();
-        k -= now;
+        wanted -= now;
       }
+      skip(k - end);
     }
   }
 
@@ -107,6 +126,13 @@ class Cursor {
       next_epoch();
     }
   }
+  void skip(std::int64_t count) noexcept {
+    if (count < left()) {
+      offset_ += count;
+    } else {
+      seek(position() + count);
+    }
+  }
   template <class Sink>
   void emit(std::int64_t count, Sink& sink) {
     std::int64_t const end = offset_ + count;
@@ -119,6 +145,18 @@ class Cursor {
         permutation_.reset();  // before the next one is built: both at once would double the memory
         permutation_.emplace(options_.seed, epoch_, options_.size);
         built_epoch_ = epoch_;
+      }
+      if constexpr (HasFill<Order>) {
+        std::int64_t items[Order::Permutation::block];
+        while (end - offset_ >= Order::Permutation::block / 8) {
+          std::int64_t const most = Order::Permutation::block;
+          int const now = static_cast<int>(end - offset_ < most ? end - offset_ : most);
+          permutation_->fill(offset_, now, items);
+          for (int i = 0; i < now; ++i) {
+            sink(items[i]);
+          }
+          offset_ += now;
+        }
       }
       for (; offset_ < end; ++offset_) {
         sink((*permutation_)[offset_]);

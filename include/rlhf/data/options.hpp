@@ -6,6 +6,8 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
 #include <rlhf/data/concepts.hpp>
+#include <rlhf/data/interleave.hpp>
+#include <rlhf/data/shares.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -50,7 +52,11 @@ template <class Late = void>
 struct BasicSamplerOptions {
   std::vector<rlhf::detail::late<std::int64_t, Late>> dataset_sizes{};
   std::vector<rlhf::detail::late<std::int64_t, Late>>
-      ratios{};                          ///< Items of each dataset in a round; empty: one of each.
+      ratios{};  ///< Items of each dataset in a round; empty: one of each.
+  std::vector<rlhf::detail::late<double, Late>>
+      weights{};  ///< In place of ratios: each dataset's part, never a whole item away from it.
+  std::vector<rlhf::detail::late<BasicMixStage<Late>, Late>>
+      schedule{};                        ///< In place of both: weights that change on the way.
   std::int64_t samples_per_episode = 0;  ///< Over all replicas, copies counted.
   std::int64_t repeats = 1;              ///< Copies of each prompt.
   bool shuffle = true;                   ///< false: sequential, whatever the order policy.
@@ -59,7 +65,7 @@ struct BasicSamplerOptions {
   Seeding seeding = Seeding::per_dataset;
   std::int64_t consumed = 0;  ///< Where to begin: `Sampler::consumed()` of the run to go on with.
   std::vector<rlhf::detail::late<std::uint64_t, Late>>
-      fingerprints{};  ///< Of the datasets' contents, if known; one each.
+      dataset_fingerprints{};  ///< Of the datasets' contents, if known; one each.
 };
 
 using SamplerOptions = BasicSamplerOptions<>;
@@ -130,6 +136,42 @@ void check_ratios(std::vector<rlhf::detail::late<std::int64_t, Late>> const& rat
 
 }  // namespace detail
 
+/// The options' weights as stages of shares; none where the datasets are mixed by ratios.
+///
+/// Errors: invalid_argument that names the stage and the weight.
+template <class Late>
+[[nodiscard]] std::vector<BasicShareStage<Late>> stages_of(
+    BasicSamplerOptions<Late> const& options) {
+  std::size_t const datasets = options.dataset_sizes.size();
+  int const given = (options.ratios.empty() ? 0 : 1) + (options.weights.empty() ? 0 : 1) +
+                    (options.schedule.empty() ? 0 : 1);
+  if (given > 1) {
+    fail(Errc::invalid_argument,
+         "ratios, weights and a schedule exclude each other; give the sampler one of them");
+  }
+  std::vector<BasicShareStage<Late>> stages;
+  auto const add = [&](std::int64_t begin, auto const& weights) {
+    if (weights.size() != datasets) {
+      fail(Errc::invalid_argument, text("there are ", weights.size(), " weights for ", datasets,
+                                        " datasets; give one for each"));
+    }
+    stages.push_back({begin, shares_of<Late>(weights)});
+  };
+  if (!options.weights.empty()) {
+    add(0, options.weights);
+  }
+  for (std::size_t s = 0; s < options.schedule.size(); ++s) {
+    std::int64_t const begin = options.schedule[s].begin;
+    if (s == 0 ? begin != 0 : begin <= options.schedule[s - 1].begin || begin > largest_consumed) {
+      fail(Errc::invalid_argument,
+           text("stage ", s, " of the schedule begins at prompt ", begin, "; the first must begin ",
+                "at 0, every other one behind the one before and not above ", largest_consumed));
+    }
+    add(begin, options.schedule[s].weights);
+  }
+  return stages;
+}
+
 /// Throws `Error{invalid_argument}` that says what to change unless a sampler can draw so.
 template <class Late>
 void check_options(BasicSamplerOptions<Late> const& options, Exhausted exhausted) {
@@ -155,10 +197,10 @@ void check_options(BasicSamplerOptions<Late> const& options, Exhausted exhausted
          text("Exhausted::", to_string(exhausted), " needs exactly one dataset, there are ",
               options.dataset_sizes.size(), "; use Exhausted::cycle for a mixture"));
   }
-  if (!options.fingerprints.empty() &&
-      options.fingerprints.size() != options.dataset_sizes.size()) {
+  if (!options.dataset_fingerprints.empty() &&
+      options.dataset_fingerprints.size() != options.dataset_sizes.size()) {
     fail(Errc::invalid_argument,
-         text("there are ", options.fingerprints.size(), " fingerprints for ",
+         text("there are ", options.dataset_fingerprints.size(), " fingerprints for ",
               options.dataset_sizes.size(), " datasets; give one for each, or none"));
   }
 }

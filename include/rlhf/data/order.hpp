@@ -5,6 +5,7 @@
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/data/concepts.hpp>
+#include <rlhf/data/keyed_order.hpp>
 #include <rlhf/data/mt19937.hpp>
 
 #include <cstddef>

@@ -7,6 +7,7 @@
 #include <rlhf/core/math.hpp>
 #include <rlhf/data/check.hpp>
 #include <rlhf/data/cursor.hpp>
+#include <rlhf/data/interleave.hpp>
 #include <rlhf/data/mixture.hpp>
 #include <rlhf/data/options.hpp>
 #include <rlhf/data/order.hpp>
@@ -14,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -23,22 +25,30 @@ namespace rlhf::inline v0::data {
 
 /// An endless run of episodes over one or several datasets.
 ///
-/// The global order is a pure function of the options; each replica computes it and keeps its own
-/// contiguous share, so replicas need no agreement and their number may change at any episode.
-/// A round of the mixture takes `ratios[0]` items of dataset 0, then `ratios[1]` of dataset 1, and
-/// so on; an episode may end inside a round, the next one goes on there. Each dataset goes through
-/// its own epochs. `consumed()` is all that a resumed run needs: it then draws exactly what it
-/// would have drawn had it not stopped, in every mode.
+/// The global order is a pure function of the options; a replica computes its own contiguous share
+/// of an episode and no more, so replicas need no agreement and their number may change at any
+/// episode. Which dataset a prompt comes from is a function of its place in the run (`Interleave`):
+/// rounds of integer ratios, real weights, or a schedule of weights. Each dataset goes through its
+/// own epochs. `consumed()` is all that a resumed run needs: it then draws exactly what it would
+/// have drawn had it not stopped, in every mode.
 ///
-/// With Exhausted::retain an episode may be shorter than samples_per_episode; `consumed()` counts
-/// what was really drawn. (The Python reference counts full episodes and so drifts on resume.)
-/// With Exhausted::drop items that are left out are not counted, so a run that starts inside what
-/// would be left out may report the position behind it.
+/// What differs from how the Python reference counts and resumes:
+/// | | reference | here |
+/// |---|---|---|
+/// | retain, an epoch that is a multiple of the episode | ends with an empty episode | no episode
+/// is empty | | retain, `consumed` | counts full episodes, so a resumed run is elsewhere | counts
+/// what was drawn | | drop, resumed inside what is left out | reads it | the same; `consumed` says
+/// where that leads | | drop or retain with several datasets | cycles without a word | an error | |
+/// an epoch used up at the end of an episode | left at once (cycle, drop) | the same, in retain too
+/// | | seeds | one for all datasets | one each, or `Seeding::shared` | | ratios changed in a
+/// resumed run | the stored ones win without a word | an error, or `AcceptedChanges::ratios` | |
+/// changed data | goes on | an error, or `AcceptedChanges::contents` and `dataset_sizes` |
 ///
 /// @tparam Order An OrderPolicy.
 /// @tparam Mode  What happens at the end of a dataset; drop and retain need exactly one dataset.
-/// Cost: the prompts of an episode (not their copies) on every replica; memory for one episode and,
-/// for a dataset and epoch in use, one permutation. Thread safety: one caller.
+/// Cost: a look-up in the order for each prompt of the share (not its copies), and what
+/// `Interleave` takes to go there. Memory: for a dataset and epoch in use, one permutation.
+/// Thread safety: one caller.
 template <class Order = TorchOrder, Exhausted Mode = Exhausted::cycle>
 class Sampler {
   static_assert(OrderPolicy<Order>,
@@ -56,7 +66,8 @@ class Sampler {
   explicit Sampler(Options options) : options_(std::move(options)) {
     check_options(options_, Mode);
     std::size_t const datasets = options_.dataset_sizes.size();
-    if (options_.ratios.empty()) {
+    stages_ = stages_of(options_);
+    if (options_.ratios.empty() && stages_.empty()) {
       options_.ratios.assign(datasets, 1);
     }
     for (std::size_t d = 0; d < datasets; ++d) {
@@ -64,7 +75,8 @@ class Sampler {
       if (options_.shuffle && size > largest_size_of<Order>()) {
         fail(Errc::invalid_argument,
              text("dataset ", d, " has ", size, " items, the order ", order_name<Order>(),
-                  " serves at most ", largest_size_of<Order>(), "; choose another order"));
+                  " serves at most ", largest_size_of<Order>(), "; choose another order, such as ",
+                  "data::KeyedOrder"));
       }
       cursors_.emplace_back(CursorOptions{
           .size = size,
@@ -72,9 +84,14 @@ class Sampler {
           .seed = dataset_seed(options_.seed, options_.seeding, d),
           .shuffle = options_.shuffle,
       });
-      round_ += options_.ratios[d];
     }
-    credits_ = options_.ratios;
+    if (datasets > 1) {
+      if (stages_.empty()) {
+        interleave_.emplace(options_.ratios);
+      } else {
+        interleave_.emplace(stages_);
+      }
+    }
     seek(options_.consumed);
   }
 
@@ -87,10 +104,11 @@ class Sampler {
     if (replica < 0 || replica >= replicas) {
       fail(Errc::invalid_argument, text("replica ", replica, " is not one of ", replicas));
     }
+    std::int64_t const prompts =
+        interleave_ ? prompts_per_episode() : cursors_[0].available(prompts_per_episode());
+    IndexRange const range = split_evenly(prompts * options_.repeats, replicas, replica);
     try {
-      draw_prompts();
-      std::int64_t const prompts = static_cast<std::int64_t>(prompts_.size());
-      share(prompts, split_evenly(prompts * options_.repeats, replicas, replica), out);
+      share(prompts, range, out);
     } catch (...) {
       seek(options_.consumed);
       throw;
@@ -114,7 +132,8 @@ class Sampler {
                  .exhausted = Mode,
                  .dataset_sizes = options_.dataset_sizes,
                  .ratios = options_.ratios,
-                 .fingerprints = options_.fingerprints};
+                 .stages = stages_,
+                 .dataset_fingerprints = options_.dataset_fingerprints};
   }
   /// Goes where the state was taken.
   ///
@@ -137,82 +156,80 @@ class Sampler {
   }
   /// Prompts taken so far, over all datasets.
   [[nodiscard]] std::int64_t position() const noexcept {
-    std::int64_t sum = 0;
-    for (Items const& cursor : cursors_) {
-      sum += cursor.position();
-    }
-    return sum;
+    return interleave_ ? position_ : cursors_[0].position();
   }
-  /// Goes where a run stands that has taken `consumed` samples: whole rounds, then what is left of
-  /// them filled up in the order of the datasets.
+  /// Goes where a run stands that has taken `consumed` samples.
   void seek(std::int64_t consumed) noexcept {
-    std::int64_t const taken = consumed / options_.repeats;
-    std::int64_t const rounds = taken / round_;
-    std::int64_t left = taken % round_;
-    for (std::size_t d = 0; d < cursors_.size(); ++d) {
-      std::int64_t const ratio = options_.ratios[d];
-      std::int64_t const now = left < ratio ? left : ratio;
-      cursors_[d].seek(rounds * ratio + now);
-      credits_[d] = ratio - now;
-      left -= now;
+    position_ = consumed / options_.repeats;
+    if (!interleave_) {
+      cursors_[0].seek(position_);
     }
     options_.consumed = position() * options_.repeats;
   }
-  void draw_prompts() {
-    std::int64_t const count = prompts_per_episode();
-    prompts_.clear();
-    prompts_.reserve(static_cast<std::size_t>(count));
-    if (cursors_.size() == 1) {
-      take(0, count);  // a ratio changes nothing
-      return;
-    }
-    std::int64_t left = count;
-    std::size_t d = 0;
-    while (left > 0) {
-      std::int64_t const now = left < credits_[d] ? left : credits_[d];
-      take(d, now);
-      credits_[d] -= now;
-      left -= now;
-      if (++d == cursors_.size()) {
-        d = 0;
-        if (credits_.back() == 0) {
-          credits_ = options_.ratios;  // the round is complete: nothing was left before the last
-        }
-      }
-    }
-  }
-  void take(std::size_t d, std::int64_t count) {
-    cursors_[d].take(count, [&](std::int64_t index) {
-      prompts_.push_back(
-          Draw{static_cast<std::int32_t>(d), index, static_cast<std::int64_t>(prompts_.size())});
-    });
-  }
-  void share(std::int64_t prompts, IndexRange range, std::vector<late<Draw>>& out) const {
-    out.clear();
-    out.reserve(static_cast<std::size_t>(range.size()));
-    if (options_.repeat == Repeat::adjacent) {
-      std::int64_t prompt = range.begin / options_.repeats;
-      std::int64_t copy = range.begin % options_.repeats;
-      for (std::int64_t i = range.begin; i < range.end; ++i) {
-        out.push_back(prompts_[static_cast<std::size_t>(prompt)]);
-        if (++copy == options_.repeats) {
+
+  /// Puts the samples of `range` into `out` and moves behind the episode of so many prompts.
+  void share(std::int64_t prompts, IndexRange range, std::vector<late<Draw>>& out) {
+    std::int64_t const repeats = options_.repeats;
+    out.resize(static_cast<std::size_t>(range.size()));
+    if (repeats == 1) {
+      draw(prompts, range, out.data());
+    } else if (options_.repeat == Repeat::adjacent) {
+      IndexRange const needed{range.begin / repeats, ceil_div(range.end, repeats)};
+      prompts_.resize(static_cast<std::size_t>(needed.size()));
+      draw(prompts, needed, prompts_.data());
+      std::size_t prompt = 0;
+      std::int64_t copy = range.begin % repeats;
+      for (late<Draw>& sample : out) {
+        sample = prompts_[prompt];
+        if (++copy == repeats) {
           copy = 0;
           ++prompt;
         }
       }
     } else {
-      std::int64_t prompt = range.begin % prompts;  // an episode has at least one
-      for (std::int64_t i = range.begin; i < range.end; ++i) {
-        out.push_back(prompts_[static_cast<std::size_t>(prompt)]);
-        prompt = prompt + 1 == prompts ? 0 : prompt + 1;
+      // The range winds around the list of prompts: a piece in its middle, or all of it where
+      // pieces are wanted at both ends.
+      std::int64_t const first = range.begin % prompts;  // an episode has at least one
+      bool const whole = first + range.size() > prompts;
+      IndexRange const needed{whole ? 0 : first, whole ? prompts : first + range.size()};
+      prompts_.resize(static_cast<std::size_t>(needed.size()));
+      draw(prompts, needed, prompts_.data());
+      std::size_t prompt = whole ? static_cast<std::size_t>(first) : 0;
+      for (late<Draw>& sample : out) {
+        sample = prompts_[prompt];
+        prompt = prompt + 1 == prompts_.size() ? 0 : prompt + 1;
       }
     }
   }
 
+  /// Puts the prompts of `range` to `out` and moves behind the episode of so many prompts.
+  void draw(std::int64_t prompts, IndexRange range, late<Draw>* out) {
+    std::int64_t id = range.begin;
+    if (!interleave_) {
+      cursors_[0].take_part(prompts_per_episode(), range.begin, range.end, [&](std::int64_t index) {
+        *out++ = Draw{0, index, id++};
+      });
+      return;
+    }
+    if (range.size() > 0) {
+      interleave_->seek(position_ + range.begin);
+      for (std::size_t d = 0; d < cursors_.size(); ++d) {
+        cursors_[d].seek(interleave_->taken(d));
+      }
+      interleave_->walk(range.size(), [&](std::size_t d, std::int64_t count) {
+        cursors_[d].take(count, [&](std::int64_t index) {
+          *out++ = Draw{static_cast<std::int32_t>(d), index, id++};
+        });
+      });
+    }
+    position_ += prompts;
+  }
+
   Options options_;
+  std::vector<late<ShareStage>> stages_;
   std::vector<Items> cursors_;
-  std::vector<late<std::int64_t>> credits_;  // items of each dataset that are left in this round
-  std::int64_t round_ = 0;
+  std::optional<late<Interleave>> interleave_;  // where there are several datasets
+  std::int64_t position_ = 0;                   // of the next episode's first prompt
   std::vector<late<Draw>> prompts_;
 };
 

@@ -4,7 +4,9 @@
 
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/data/interleave.hpp>
 #include <rlhf/data/options.hpp>
+#include <rlhf/data/shares.hpp>
 #include <rlhf/data/text_record.hpp>
 
 #include <cstddef>
@@ -29,28 +31,30 @@ struct BasicSamplerState {
   std::string order;  ///< `order_name` of the order policy.
   Exhausted exhausted = Exhausted::cycle;
   std::vector<rlhf::detail::late<std::int64_t, Late>> dataset_sizes;
-  std::vector<rlhf::detail::late<std::int64_t, Late>> ratios;  ///< One for each dataset.
+  std::vector<rlhf::detail::late<std::int64_t, Late>>
+      ratios;  ///< One for each dataset; none where there are stages.
+  std::vector<BasicShareStage<Late>> stages;  ///< Real weights, and from where on they hold.
   std::vector<rlhf::detail::late<std::uint64_t, Late>>
-      fingerprints;  ///< One for each dataset, or none.
+      dataset_fingerprints;  ///< One for each dataset, or none.
 
   bool operator==(BasicSamplerState const&) const = default;
 };
 
 using SamplerState = BasicSamplerState<>;
 
-/// First line and newest version of the text.
+/// First line and newest version of the text. Version 1 had no stages and is still read.
 inline constexpr std::string_view sampler_state_format = "rlhf-sampler-state";
-inline constexpr std::int64_t sampler_state_version = 1;
+inline constexpr std::int64_t sampler_state_version = 2;
 
 /// The state as text: `key = value` lines, a checksum at the end. `parse_sampler_state` reads it.
 template <class Late>
 [[nodiscard]] std::string to_text(BasicSamplerState<Late> const& state) {
   std::vector<rlhf::detail::late<std::string, Late>> fingerprints;
-  for (std::uint64_t const fingerprint : state.fingerprints) {
+  for (std::uint64_t const fingerprint : state.dataset_fingerprints) {
     fingerprints.push_back(hex_text(fingerprint));
   }
-  return TextRecordWriter(sampler_state_format, sampler_state_version)
-      .field("consumed", state.consumed)
+  TextRecordWriter writer(sampler_state_format, sampler_state_version);
+  writer.field("consumed", state.consumed)
       .field("samples_per_episode", state.samples_per_episode)
       .field("repeats", state.repeats)
       .field("shuffle", state.shuffle)
@@ -61,8 +65,15 @@ template <class Late>
       .field("exhausted", to_string(state.exhausted))
       .list("dataset_sizes", state.dataset_sizes)
       .list("ratios", state.ratios)
-      .list("fingerprints", fingerprints)
-      .finish();
+      .field("stages", state.stages.size());
+  for (BasicShareStage<Late> const& stage : state.stages) {
+    std::vector<rlhf::detail::late<std::string, Late>> weights;
+    for (std::int64_t const share : stage.shares) {
+      weights.push_back(share_text(share));
+    }
+    writer.field("begin", stage.begin).list("weights", weights);
+  }
+  return writer.list("fingerprints", fingerprints).finish();
 }
 
 namespace detail {
@@ -106,6 +117,26 @@ template <class Late>
   return counts;
 }
 
+/// The next two lines: where a stage begins, and its weights.
+template <class Late>
+[[nodiscard]] BasicShareStage<Late> next_stage(TextRecordReader& reader, std::size_t datasets) {
+  BasicShareStage<Late> stage;
+  stage.begin = reader.next_count("begin");
+  std::int64_t left = whole_share;
+  next_words(reader, "weights", [&](std::string_view word) {
+    std::int64_t share = 0;
+    bool const good =
+        parse_share(word, share) && share <= left && (share == 0 || share >= smallest_share);
+    left -= good ? share : 0;
+    stage.shares.push_back(share);
+    return good;
+  });
+  if (stage.shares.size() != datasets || left != 0) {
+    reader.bad_value("weights", "one for each dataset that add up to 1");
+  }
+  return stage;
+}
+
 }  // namespace detail
 
 /// Reads what `to_text` wrote. `origin`, a path, is for messages.
@@ -133,15 +164,24 @@ template <class Late = void>
                                         {Exhausted::cycle, Exhausted::drop, Exhausted::retain});
   state.dataset_sizes = detail::next_counts<Late>(reader, "dataset_sizes");
   state.ratios = detail::next_counts<Late>(reader, "ratios");
+  std::int64_t const stages = reader.version() == 1 ? 0 : reader.next_count("stages");
+  std::size_t const datasets = state.dataset_sizes.size();
+  for (std::int64_t s = 0; s < stages; ++s) {
+    state.stages.push_back(detail::next_stage<Late>(reader, datasets));
+    if (s == 0 ? state.stages[0].begin != 0
+               : state.stages.back().begin <= state.stages[state.stages.size() - 2].begin) {
+      reader.bad_value("begin", "0 for the first stage and more for every further one");
+    }
+  }
   detail::next_words(reader, "fingerprints", [&](std::string_view word) {
-    return parse_hex(word, state.fingerprints.emplace_back());
+    return parse_hex(word, state.dataset_fingerprints.emplace_back());
   });
   reader.finish();
-  std::size_t const datasets = state.dataset_sizes.size();
-  if (state.ratios.size() != datasets) {
-    reader.bad_value("ratios", "one number for each dataset");
+  if (state.ratios.size() != (stages == 0 ? datasets : 0)) {
+    reader.bad_value("ratios", stages == 0 ? "one number for each dataset"
+                                           : "empty, as it must be where there are stages");
   }
-  if (!state.fingerprints.empty() && state.fingerprints.size() != datasets) {
+  if (!state.dataset_fingerprints.empty() && state.dataset_fingerprints.size() != datasets) {
     reader.bad_value("fingerprints", "one number for each dataset");
   }
   return state;
@@ -153,27 +193,48 @@ template <class Late = void>
 struct AcceptedChanges {
   bool dataset_sizes = false;  ///< Datasets grew, shrank, or there are more or fewer of them.
   bool contents = false;       ///< Fingerprints of datasets differ.
-  bool ratios = false;
-  bool episode = false;  ///< samples_per_episode, repeats or repeat differ.
-  bool order = false;    ///< seed, seeding, shuffle, order policy or exhausted differ.
+  bool ratios = false;         ///< Ratios, weights or the schedule differ.
+  bool episode = false;        ///< samples_per_episode, repeats or repeat differ.
+  bool order = false;          ///< seed, seeding, shuffle, order policy or exhausted differ.
 };
 
 namespace detail {
 
-template <class Value>
-void note_change(std::string& changes, bool accepted, std::string_view what, Value const& was,
-                 Value const& is) {
-  if (!accepted && !(was == is)) {
-    changes += text("; ", what, " was ", was, ", is ", is);
+/// Collects what differs, each with what would accept it.
+template <class Late>
+class Differences {
+ public:
+  template <class Value>
+  void compare(bool accepted, std::string_view acceptance, std::string_view what, Value const& was,
+               Value const& is) {
+    if (!accepted && !(was == is)) {
+      changes_ += text("; ", what, " was ", was, ", is ", is, " (.", acceptance, ")");
+    }
   }
-}
+  template <class Value>
+  void compare_each(bool accepted, std::string_view acceptance, std::string_view what,
+                    std::vector<Value> const& was, std::vector<Value> const& is) {
+    for (std::size_t d = 0; d < was.size() && d < is.size(); ++d) {
+      compare(accepted, acceptance, text("the ", what, " of dataset ", d), was[d], is[d]);
+    }
+  }
+  [[nodiscard]] std::string const& text_of() const noexcept { return changes_; }
 
-template <class Value>
-void note_changes(std::string& changes, bool accepted, std::string_view what,
-                  std::vector<Value> const& was, std::vector<Value> const& is) {
-  for (std::size_t d = 0; d < was.size() && d < is.size(); ++d) {
-    note_change(changes, accepted, text("the ", what, " of dataset ", d), was[d], is[d]);
+ private:
+  std::string changes_;
+};
+
+/// The weights of all stages as one text.
+template <class Late>
+[[nodiscard]] std::string stages_text(std::vector<BasicShareStage<Late>> const& stages) {
+  std::string out = stages.empty() ? "none" : "";
+  for (BasicShareStage<Late> const& stage : stages) {
+    out += text(out.empty() ? "from prompt " : ", from prompt ", stage.begin, ":");
+    for (std::int64_t const share : stage.shares) {
+      out += " " + share_text(share);
+    }
   }
+  return out;
 }
 
 }  // namespace detail
@@ -185,31 +246,39 @@ void note_changes(std::string& changes, bool accepted, std::string_view what,
 template <class Late>
 void check_compatible(BasicSamplerState<Late> const& saved, BasicSamplerState<Late> const& now,
                       AcceptedChanges const& accepted = {}) {
-  std::string changes;
-  using detail::note_change;
-  note_change(changes, accepted.dataset_sizes, "the number of datasets", saved.dataset_sizes.size(),
-              now.dataset_sizes.size());
-  detail::note_changes(changes, accepted.dataset_sizes, "size", saved.dataset_sizes,
-                       now.dataset_sizes);
-  if (!saved.fingerprints.empty() && !now.fingerprints.empty()) {
-    detail::note_changes(changes, accepted.contents, "fingerprint", saved.fingerprints,
-                         now.fingerprints);
+  detail::Differences<Late> found;
+  found.compare(accepted.dataset_sizes, "dataset_sizes", "the number of datasets",
+                saved.dataset_sizes.size(), now.dataset_sizes.size());
+  found.compare_each(accepted.dataset_sizes, "dataset_sizes", "size", saved.dataset_sizes,
+                     now.dataset_sizes);
+  if (!saved.dataset_fingerprints.empty() && !now.dataset_fingerprints.empty()) {
+    for (std::size_t d = 0;
+         d < saved.dataset_fingerprints.size() && d < now.dataset_fingerprints.size(); ++d) {
+      found.compare(accepted.contents, "contents", text("the fingerprint of dataset ", d),
+                    hex_text(saved.dataset_fingerprints[d]), hex_text(now.dataset_fingerprints[d]));
+    }
   }
-  detail::note_changes(changes, accepted.ratios, "ratio", saved.ratios, now.ratios);
-  note_change(changes, accepted.episode, "samples_per_episode", saved.samples_per_episode,
-              now.samples_per_episode);
-  note_change(changes, accepted.episode, "repeats", saved.repeats, now.repeats);
-  note_change(changes, accepted.episode, "repeat", to_string(saved.repeat), to_string(now.repeat));
-  note_change(changes, accepted.order, "seed", saved.seed, now.seed);
-  note_change(changes, accepted.order, "seeding", to_string(saved.seeding), to_string(now.seeding));
-  note_change(changes, accepted.order, "shuffle", saved.shuffle, now.shuffle);
-  note_change(changes, accepted.order, "order", saved.order, now.order);
-  note_change(changes, accepted.order, "exhausted", to_string(saved.exhausted),
-              to_string(now.exhausted));
-  if (!changes.empty()) {
+  found.compare_each(accepted.ratios, "ratios", "ratio", saved.ratios, now.ratios);
+  if (!(saved.stages == now.stages)) {
+    found.compare(accepted.ratios, "ratios", "the weights", detail::stages_text(saved.stages),
+                  detail::stages_text(now.stages));
+  }
+  bool const episode = accepted.episode;
+  found.compare(episode, "episode", "samples_per_episode", saved.samples_per_episode,
+                now.samples_per_episode);
+  found.compare(episode, "episode", "repeats", saved.repeats, now.repeats);
+  found.compare(episode, "episode", "repeat", to_string(saved.repeat), to_string(now.repeat));
+  bool const order = accepted.order;
+  found.compare(order, "order", "seed", saved.seed, now.seed);
+  found.compare(order, "order", "seeding", to_string(saved.seeding), to_string(now.seeding));
+  found.compare(order, "order", "shuffle", saved.shuffle, now.shuffle);
+  found.compare(order, "order", "order", saved.order, now.order);
+  found.compare(order, "order", "exhausted", to_string(saved.exhausted), to_string(now.exhausted));
+  if (!found.text_of().empty()) {
     fail(Errc::invalid_argument,
-         text("the sampler state is of another run", changes,
-              ". Restore the old values, or name the change in data::AcceptedChanges"));
+         text("the sampler state is of another run", found.text_of(),
+              ". Restore the old values, or go on with what there is now: set what stands in ",
+              "brackets in the data::AcceptedChanges given to restore"));
   }
 }
 

@@ -74,7 +74,7 @@ class TextRecordWriter {
   /// contains a line break.
   template <class... Values>
   TextRecordWriter& field(std::string_view key, Values const&... values) {
-    return line(text(key, " ="), text(" ", values)...);
+    return line(text(key, " ="), word(text(values))...);
   }
   template <class Value>
   TextRecordWriter& list(std::string_view key, std::vector<Value> const& values) {
@@ -91,6 +91,10 @@ class TextRecordWriter {
   }
 
  private:
+  template <class = void>
+  [[nodiscard]] static std::string word(std::string value) {
+    return value.empty() ? value : " " + value;
+  }
   template <class... Parts>
   TextRecordWriter& line(Parts const&... parts) {
     std::string const added = text(parts...);
@@ -231,7 +235,7 @@ class TextRecordReader {
     key_ = line_.substr(0, split);
     value_ = line_.substr(split + 2);
     if (!value_.empty()) {
-      if (value_[0] != ' ') {
+      if (value_[0] != ' ' || value_.size() == 1) {
         bad("expected '<key> = <value>'");
       }
       value_.remove_prefix(1);

@@ -62,7 +62,8 @@ TEST_CASE("every wrong option has a message of its own") {
   CHECK_HAS(refusal_of([](auto& o) { o.repeats = 4; }), "divide samples_per_episode, which is 6");
   CHECK_HAS(refusal_of([](auto& o) { o.consumed = 3; }), "consumed is 3");
   CHECK_HAS(refusal_of([](auto& o) { o.consumed = -2; }), "consumed is -2");
-  CHECK_HAS(refusal_of([](auto& o) { o.fingerprints = {1}; }), "1 fingerprints for 2 datasets");
+  CHECK_HAS(refusal_of([](auto& o) { o.dataset_fingerprints = {1}; }),
+            "1 fingerprints for 2 datasets");
 }
 
 TEST_CASE("drop and retain need one dataset; the reference cycled instead without a word") {

@@ -20,7 +20,7 @@ std::vector<std::int64_t> order(std::uint64_t seed, std::int64_t epoch, std::int
 }
 }  // namespace
 
-// All recorded permutations are compared in golden_test.cpp.
+// All recorded permutations are compared in tests/replay.
 TEST_CASE("TorchOrder is torch.randperm under seed + epoch") {
   CHECK(order(0, 0, 10) == std::vector<std::int64_t>{4, 1, 7, 5, 3, 9, 0, 8, 6, 2});
   CHECK(order(0, 1, 10) == std::vector<std::int64_t>{5, 6, 1, 2, 0, 8, 9, 3, 7, 4});

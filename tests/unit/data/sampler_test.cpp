@@ -148,7 +148,7 @@ TEST_CASE("a sampler refuses what it cannot draw, and a replica that there is no
 TEST_CASE("restore goes where the state was taken and refuses another run's") {
   data::SamplerOptions options = sequential({5, 9}, 6);
   options.shuffle = true;
-  options.fingerprints = {11, 12};
+  options.dataset_fingerprints = {11, 12};
   data::Sampler<> straight(options);
   static_cast<void>(next(straight));
   data::SamplerState const saved = straight.state();

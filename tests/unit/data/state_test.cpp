@@ -20,7 +20,7 @@ data::SamplerState state() {
   out.order = "torch";
   out.dataset_sizes = {5, 9};
   out.ratios = {1, 3};
-  out.fingerprints = {0x0123456789abcdefULL, 2};
+  out.dataset_fingerprints = {0x0123456789abcdefULL, 2};
   return out;
 }
 std::string difference(data::SamplerState const& now, data::AcceptedChanges const& accepted = {}) {
@@ -40,13 +40,13 @@ std::string difference(data::SamplerState const& now, data::AcceptedChanges cons
 TEST_CASE("a state is readable text and reads back") {
   std::string const text = data::to_text(state());
   CHECK(text.starts_with(
-      "rlhf-sampler-state 1\nconsumed = 20\nsamples_per_episode = 10\nrepeats = 2\n"
+      "rlhf-sampler-state 2\nconsumed = 20\nsamples_per_episode = 10\nrepeats = 2\n"
       "shuffle = true\nrepeat = whole_list\nseed = 18446744073709551615\nseeding = per_dataset\n"
       "order = torch\nexhausted = cycle\ndataset_sizes = 5 9\nratios = 1 3\n"
-      "fingerprints = 0123456789abcdef 0000000000000002\nchecksum = "));
+      "stages = 0\nfingerprints = 0123456789abcdef 0000000000000002\nchecksum = "));
   CHECK(data::parse_sampler_state(text) == state());
   data::SamplerState bare = state();
-  bare.fingerprints.clear();
+  bare.dataset_fingerprints.clear();
   bare.order.clear();
   bare.shuffle = false;
   bare.exhausted = data::Exhausted::retain;
@@ -84,7 +84,7 @@ TEST_CASE("values that fit no state are refused even under a right checksum") {
   refused(" 0000000000000002", "", "'fingerprints' is not one number for each dataset");
   refused("seed = 18446744073709551615", "seed = 18446744073709551616", "'seed' is not a number");
   refused("consumed = 20\n", "", "expected the key 'consumed'");
-  refused("rlhf-sampler-state 1", "rlhf-sampler-state 2", "reads versions up to 1");
+  refused("rlhf-sampler-state 2", "rlhf-sampler-state 3", "reads versions up to 2");
   CHECK_NOTHROW(data::parse_sampler_state(resealed("order = torch", "order = other")));
 }
 
@@ -95,7 +95,7 @@ TEST_CASE("a run that differs is refused, everything that differs is named") {
   CHECK(difference(now) == "");
   now.dataset_sizes = {5, 12};
   now.ratios = {2, 3};
-  now.fingerprints = {1, 2};
+  now.dataset_fingerprints = {1, 2};
   now.samples_per_episode = 8;
   now.seed = 1;
   now.order = "sequential";
@@ -122,7 +122,7 @@ TEST_CASE("another number of datasets is a change of its own; unknown fingerprin
   data::SamplerState now = state();
   now.dataset_sizes = {5, 9, 4};
   now.ratios = {1, 3, 1};
-  now.fingerprints.clear();
+  now.dataset_fingerprints.clear();
   CHECK_HAS(difference(now), "the number of datasets was 2, is 3");
   CHECK(difference(now, {.dataset_sizes = true}) == "");
 }
