@@ -67,7 +67,7 @@ concept HasFingerprint = requires(D const& dataset) {
   { dataset.fingerprint() } -> detail::Same<std::uint64_t>;
 };
 
-/// What `SamplerOptions::fingerprints` and `dataset_sizes` take, of a list of datasets.
+/// What `SamplerOptions::dataset_fingerprints` and `dataset_sizes` take, of a list of datasets.
 template <class D>
   requires Dataset<D> && HasFingerprint<D>
 [[nodiscard]] std::vector<std::uint64_t> fingerprints_of(std::vector<D> const& datasets) {

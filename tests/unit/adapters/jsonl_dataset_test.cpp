@@ -173,7 +173,7 @@ TEST_CASE("a loader over files: batches in order, errors with file and line") {
   data::Sampler<> sampler(data::SamplerOptions{.dataset_sizes = data::sizes_of(sets),
                                                .samples_per_episode = 100,
                                                .shuffle = false,
-                                               .fingerprints = data::fingerprints_of(sets)});
+                                               .dataset_fingerprints = data::fingerprints_of(sets)});
   struct Items {
     std::vector<std::int64_t> operator()(std::span<data::Sample<std::int64_t>> samples) const {
       std::vector<std::int64_t> out;
