@@ -172,7 +172,7 @@ class BasicStore {
     ManifestEntry const* const entry = files.find(name);
     if (entry == nullptr) {
       fail(Errc::invalid_argument, text("the checkpoint of step ", step, " has no file ", name,
-                                        "; it has ", names_text(files)));
+                                        "; it has ", files.names_text()));
     }
     std::string const path = text(directory(step), "/", name);
     if (detail::size_of_file(path) < 0) {
@@ -212,14 +212,6 @@ class BasicStore {
                 "digits, '.', '_' and '-', not beginning with '.', and not MANIFEST"));
     }
   }
-  [[nodiscard]] static std::string names_text(Manifest const& files) {
-    std::string out;
-    for (std::size_t i = 0; i < files.files.size() && i < 8; ++i) {
-      out += text(i == 0 ? "" : ", ", files.files[i].name);
-    }
-    return files.files.size() <= 8 ? out : text(out, ", ... (", files.files.size(), " in all)");
-  }
-
   /// Every step that has a directory, in rising order.
   [[nodiscard]] std::vector<Number> named_steps() const {
     std::vector<Number> found;
@@ -289,7 +281,7 @@ class BasicStore {
     });
     if (files >= 0 && static_cast<std::int64_t>(found.files.size()) != files) {
       fail(Errc::corrupted, text(partial, " has ", found.files.size(), " files, ", files,
-                                 " were expected: ", names_text(found),
+                                 " were expected: ", found.names_text(),
                                  "; commit only after every rank's write has returned"));
     }
     detail::remove_tree<Late>(text(partial, "/MANIFEST"));  // of a commit that failed half-way

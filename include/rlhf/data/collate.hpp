@@ -60,8 +60,8 @@ class Sample {
 };
 
 /// Gives items by dataset and number; called by several threads at a time.
-template <class I>
-concept ItemSource = requires(I const& items, std::int32_t dataset, std::int64_t index) {
+template <class Source>
+concept ItemSource = requires(Source const& items, std::int32_t dataset, std::int64_t index) {
   items(dataset, index);
 };
 

@@ -5,9 +5,9 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/monitor.hpp>
 #include <rlhf/core/thread_group.hpp>
-#include <rlhf/core/units.hpp>
 #include <rlhf/data/collate.hpp>
 #include <rlhf/data/draws.hpp>
+#include <rlhf/data/loader_options.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -20,31 +20,6 @@
 #include <vector>
 
 namespace rlhf::inline v0::data {
-
-struct LoaderOptions {
-  int threads = 2;                ///< That fetch and collate; 0: `next` does it.
-  int ahead = 4;                  ///< Batches that may be ready or under way, 1 or more.
-  std::int64_t batch_size = 0;    ///< Samples of a batch; 0: the replica's share of an episode.
-  std::int64_t skip = 0;          ///< `LoaderPosition::batches` of the run to go on with.
-  Milliseconds timeout{600'000};  ///< How long `next` waits for a batch.
-};
-
-/// Where a run goes on: a sampler that begins at `consumed`, a loader that skips `batches`.
-struct LoaderPosition {
-  std::int64_t consumed = 0;
-  std::int64_t batches = 0;  ///< Of the episode that begins at `consumed`, by this replica.
-
-  bool operator==(LoaderPosition const&) const = default;
-};
-
-/// Which batch it is.
-struct BatchInfo {
-  std::int64_t episode = 0;  ///< Since the loader was made.
-  std::int64_t batch = 0;    ///< In the replica's share of the episode.
-  bool last = false;         ///< Of the share.
-  std::int64_t samples = 0;
-  std::int64_t first_id = 0;
-};
 
 /// Hands out batches: draws, fetches items, collates, ahead of the caller.
 ///
@@ -72,14 +47,9 @@ class Loader {
         items_(std::move(items)),
         collate_(std::move(collate)),
         options_(options),
+        slots_(slots_for(options)),
         worker_{this},
         threads_(worker_) {
-    expects(options.threads >= 0, "LoaderOptions::threads must be 0 (none) or more");
-    expects(options.ahead >= 1, "LoaderOptions::ahead must be 1 or more");
-    expects(options.batch_size >= 0, "LoaderOptions::batch_size must be 0 (all) or more");
-    expects(options.skip >= 0 && (options.skip == 0 || options.batch_size > 0),
-            "LoaderOptions::skip must be 0 or more, and needs a batch_size");
-    slots_ = std::vector<Slot>(static_cast<std::size_t>(options.threads == 0 ? 1 : options.ahead));
     try {
       threads_.start(options.threads < options.ahead ? options.threads : options.ahead);
     } catch (...) {
@@ -165,6 +135,15 @@ class Loader {
     Loader* loader;
     void operator()(int) const noexcept { loader->work(); }
   };
+
+  [[nodiscard]] static std::size_t slots_for(LoaderOptions const& options) {
+    expects(options.threads >= 0, "LoaderOptions::threads must be 0 (none) or more");
+    expects(options.ahead >= 1, "LoaderOptions::ahead must be 1 or more");
+    expects(options.batch_size >= 0, "LoaderOptions::batch_size must be 0 (all) or more");
+    expects(options.skip >= 0 && (options.skip == 0 || options.batch_size > 0),
+            "LoaderOptions::skip must be 0 or more, and needs a batch_size");
+    return static_cast<std::size_t>(options.threads == 0 ? 1 : options.ahead);
+  }
 
   void stop() noexcept {
     {
