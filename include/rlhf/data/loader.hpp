@@ -6,16 +6,15 @@
 #include <rlhf/core/monitor.hpp>
 #include <rlhf/core/thread_group.hpp>
 #include <rlhf/data/collate.hpp>
+#include <rlhf/data/detail/fault.hpp>
 #include <rlhf/data/draws.hpp>
 #include <rlhf/data/loader_options.hpp>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -82,7 +81,7 @@ class Loader {
     }
     info_ = slot.info;
     position_ = slot.next;
-    Fault fault;
+    detail::Fault fault;
     std::swap(fault, slot.fault);
     std::swap(batch, slot.batch);
     {
@@ -91,9 +90,7 @@ class Loader {
       ++taken_;
       monitor_.notify_all();
     }
-    if (fault.set) {
-      throw Error(fault.code, fault.message, fault.rank, fault.native_code);
-    }
+    fault.rethrow();
     return true;
   }
 
@@ -108,19 +105,11 @@ class Loader {
 
  private:
   enum class State : std::uint8_t { empty, ready, end };
-  /// An error without its exception object, which must not travel between threads.
-  struct Fault {
-    bool set = false;
-    Errc code = Errc::invalid_argument;
-    int rank = -1;
-    int native_code = 0;
-    std::string message;
-  };
   struct Slot {
     State state = State::empty;
     BatchInfo info;
     LoaderPosition next;
-    Fault fault;
+    detail::Fault fault;
     Batch batch{};
   };
   /// What one thread needs for a batch; its memory is used again.
@@ -129,7 +118,7 @@ class Loader {
     std::vector<Sample> samples;
     BatchInfo info;
     LoaderPosition next;
-    Fault fault;
+    detail::Fault fault;
   };
   struct Worker {
     Loader* loader;
@@ -208,17 +197,16 @@ class Loader {
     if (ended_) {
       return State::end;
     }
-    guard(
-        job.fault, [&] { return text("drawing episode ", episode_ + 1); },
-        [&] {
-          if (!fresh_ && at_ == share_size()) {
-            ended_ = true;  // unless there is more
-            ended_ = !draws_.next(share_);
-            if (!ended_) {
-              begin_share();
-            }
-          }
-        });
+    job.fault.record([&] { return text("drawing episode ", episode_ + 1); },
+                     [&] {
+                       if (!fresh_ && at_ == share_size()) {
+                         ended_ = true;  // unless there is more
+                         ended_ = !draws_.next(share_);
+                         if (!ended_) {
+                           begin_share();
+                         }
+                       }
+                     });
     if (ended_ && !job.fault.set) {
       return State::end;
     }
@@ -268,26 +256,25 @@ class Loader {
     job.samples.clear();
     std::size_t at = 0;
     if (!job.fault.set) {
-      guard(
-          job.fault, [&] { return sample_text(job, at); },
-          [&] {
-            for (; at < job.draws.size() && !stopped(); ++at) {
-              Draw const& drawn = job.draws[at];
-              job.samples.emplace_back(drawn, job.info.first_id + static_cast<std::int64_t>(at),
-                                       items_(drawn.dataset, drawn.index));
-            }
-          });
+      job.fault.record([&] { return sample_text(job, at); },
+                       [&] {
+                         for (; at < job.draws.size() && !stopped(); ++at) {
+                           Draw const& drawn = job.draws[at];
+                           job.samples.emplace_back(
+                               drawn, job.info.first_id + static_cast<std::int64_t>(at),
+                               items_(drawn.dataset, drawn.index));
+                         }
+                       });
     }
     if (!job.fault.set && !stopped()) {
-      guard(
-          job.fault, [&] { return batch_text(job); },
-          [&] {
-            if constexpr (CollatesInto<Collator, Items>) {
-              collate_(std::span<Sample>(job.samples), slot.batch);
-            } else {
-              slot.batch = collate_(std::span<Sample>(job.samples));
-            }
-          });
+      job.fault.record([&] { return batch_text(job); },
+                       [&] {
+                         if constexpr (CollatesInto<Collator, Items>) {
+                           collate_(std::span<Sample>(job.samples), slot.batch);
+                         } else {
+                           slot.batch = collate_(std::span<Sample>(job.samples));
+                         }
+                       });
     }
     job.samples.clear();
     std::swap(slot.fault, job.fault);
@@ -306,21 +293,6 @@ class Loader {
                    job.draws.front().index, " of dataset ", job.draws.front().dataset);
     return text("batch ", job.info.batch, " of episode ", job.info.episode, " (", which,
                 "): collate");
-  }
-  /// Runs `body`; what it throws becomes a fault that says where.
-  template <class Where, class Body>
-  static void guard(Fault& fault, Where&& where, Body&& body) {
-    try {
-      body();
-    } catch (Error const& error) {
-      fault = Fault{true, error.code(), error.rank(), error.native_code(),
-                    text(where(), ": ", error.message())};
-    } catch (std::exception const& error) {
-      fault = Fault{true, Errc::invalid_argument, -1, 0, text(where(), ": ", error.what())};
-    } catch (...) {
-      fault = Fault{true, Errc::invalid_argument, -1, 0,
-                    text(where(), ": an exception that is no std::exception")};
-    }
   }
 
   Draws draws_;
