@@ -231,7 +231,7 @@ template <class Late>
   for (BasicShareStage<Late> const& stage : stages) {
     out += text(out.empty() ? "from prompt " : ", from prompt ", stage.begin, ":");
     for (std::int64_t const share : stage.shares) {
-      out += " " + share_text(share);
+      out += text(" ", share_text(share));
     }
   }
   return out;
