@@ -4,8 +4,8 @@
 /// Longest processing time first: the costliest sample left goes to the rank with the least. The
 /// alternative, Karmarkar-Karp differencing, was measured beside it (benchmarks/results/README.md):
 /// on lengths as rollouts have them its most loaded rank is better by at most a few thousandths,
-/// it costs ranks times as much, and with equal numbers of samples a rank it is far worse, because
-/// it may no longer move single samples.
+/// it takes three to eight times as long, and with equal numbers of samples a rank it is far worse,
+/// because it may no longer move single samples.
 #pragma once
 
 #include <rlhf/core/error.hpp>

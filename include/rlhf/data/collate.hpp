@@ -79,7 +79,12 @@ class DatasetItems {
       fail(Errc::invalid_argument,
            text("dataset ", dataset, " was drawn, the loader has ", datasets_->size()));
     }
-    return (*datasets_)[static_cast<std::size_t>(dataset)][index];
+    D const& items = (*datasets_)[static_cast<std::size_t>(dataset)];
+    if (index < 0 || index >= items.size()) {
+      fail(Errc::invalid_argument, text("it was drawn, but the dataset has ", items.size(),
+                                        " items; sampler and loader need the same datasets"));
+    }
+    return items[index];
   }
 
  private:

@@ -143,7 +143,9 @@ class LineIndex {
           part.blanks.push_back(static_cast<std::int64_t>(part.begins.size()));
         }
         if (at < sample && next >= sample) {
-          part.begins.reserve(part.begins.size() * 66 + 64);
+          std::size_t const guess = part.begins.size() * 66 + 64;
+          std::size_t const most = (end - begin) / 32 + 64;
+          part.begins.reserve(guess < most ? guess : most);
         }
         at = next;
       }

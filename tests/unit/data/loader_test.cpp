@@ -293,6 +293,13 @@ TEST_CASE("an error of the draws is reported, then the draws have ended") {
   }
   data::Loader loader(Counting{}, data::DatasetItems(std::as_const(datasets())), PadTokens{}, {});
   Batch batch;
+  for (int i = 0; i < 10; ++i) {
+    CHECK(loader.next(batch));
+  }
+  CHECK(
+      error_of(loader) ==
+      "batch 0 of episode 10, sample 0 of it (id 40): item 40 of dataset 0: it was drawn, but the "
+      "dataset has 40 items; sampler and loader need the same datasets");
   std::vector<Tokens> const none;
   data::Loader lost(Counting{}, data::DatasetItems(none), PadTokens{}, {});
   CHECK(error_of(lost).find("item 0 of dataset 0: dataset 0 was drawn, the loader has 0") !=
