@@ -170,10 +170,11 @@ TEST_CASE("a loader over files: batches in order, errors with file and line") {
   auto const number = [](JsonlRow const& row) { return row.at("n").get<std::int64_t>(); };
   std::vector<JsonlDataset<decltype(number)>> sets;
   sets.emplace_back(file.path(), JsonlOptions{}, number);
-  data::Sampler<> sampler(data::SamplerOptions{.dataset_sizes = data::sizes_of(sets),
-                                               .samples_per_episode = 100,
-                                               .shuffle = false,
-                                               .dataset_fingerprints = data::fingerprints_of(sets)});
+  data::Sampler<> sampler(
+      data::SamplerOptions{.dataset_sizes = data::sizes_of(sets),
+                           .samples_per_episode = 100,
+                           .shuffle = false,
+                           .dataset_fingerprints = data::fingerprints_of(sets)});
   struct Items {
     std::vector<std::int64_t> operator()(std::span<data::Sample<std::int64_t>> samples) const {
       std::vector<std::int64_t> out;
