@@ -52,6 +52,33 @@ data::SamplerOptions any_options(Choice& choice, data::Exhausted mode) {
   return options;
 }
 
+/// In place of the ratios, sometimes: real weights, or weights that change on the way.
+void maybe_weights(Choice& choice, data::SamplerOptions& options) {
+  std::int64_t const kind = choice.from_to(0, 3);
+  if (kind > 1) {
+    return;
+  }
+  std::size_t const datasets = options.dataset_sizes.size();
+  auto const weights = [&] {
+    std::vector<double> out;
+    for (std::size_t d = 0; d < datasets; ++d) {
+      out.push_back(choice.coin() ? static_cast<double>(choice.from_to(0, 1000)) / 999.0 : 0.25);
+    }
+    out[static_cast<std::size_t>(choice.from_to(0, static_cast<std::int64_t>(datasets) - 1))] += 1;
+    return out;
+  };
+  options.ratios.clear();
+  if (kind == 0) {
+    options.weights = weights();
+    return;
+  }
+  std::int64_t begin = 0;
+  for (std::int64_t stages = choice.from_to(1, 5); stages > 0; --stages) {
+    options.schedule.push_back({begin, weights()});
+    begin += choice.from_to(1, 90);
+  }
+}
+
 template <class Sampler>
 Draws next(Sampler& sampler) {
   Draws draws;
@@ -86,16 +113,17 @@ data::Draw prompt_at(data::SamplerOptions const& options, std::int64_t position)
   return data::Draw{static_cast<std::int32_t>(d), index, 0};
 }
 
-template <data::Exhausted Mode>
+template <data::Exhausted Mode, class Order = data::TorchOrder>
 void resume_everywhere(std::uint64_t cases) {
   for (std::uint64_t i = 0; i < cases; ++i) {
     CAPTURE(i);
     Choice choice(i);
     data::SamplerOptions options = any_options(choice, Mode);
+    maybe_weights(choice, options);
     if (choice.coin()) {  // from an odd place too, such as after a change of the episode's size
       options.consumed = options.repeats * choice.from_to(0, 100);
     }
-    using Sampler = data::Sampler<data::TorchOrder, Mode>;
+    using Sampler = data::Sampler<Order, Mode>;
     Sampler straight(options);
     Sampler often(options);  // stopped after every episode
     for (int episode = 0; episode < 12; ++episode) {
@@ -127,12 +155,90 @@ void resume_everywhere(std::uint64_t cases) {
 TEST_CASE("a run that stops and resumes is the run that never stopped") {
   SUBCASE("cycle") {
     resume_everywhere<data::Exhausted::cycle>(120);
+    resume_everywhere<data::Exhausted::cycle, data::KeyedOrder>(120);
   }
   SUBCASE("drop") {
     resume_everywhere<data::Exhausted::drop>(120);
+    resume_everywhere<data::Exhausted::drop, data::KeyedOrder>(60);
   }
   SUBCASE("retain") {
     resume_everywhere<data::Exhausted::retain>(120);
+    resume_everywhere<data::Exhausted::retain, data::KeyedOrder>(60);
+  }
+}
+
+TEST_CASE("any position, any number of times, any batch size and ranks: one stream of prompts") {
+  // The stream of a run whose episodes are of one prompt is what every other run draws from,
+  // however its episodes and ranks change on the way. In mode cycle that is all there is to know.
+  for (std::uint64_t i = 0; i < 60; ++i) {
+    CAPTURE(i);
+    Choice choice(i);
+    data::SamplerOptions options = any_options(choice, data::Exhausted::cycle);
+    maybe_weights(choice, options);
+    options.repeats = 1;
+    options.samples_per_episode = 1;
+    data::Sampler<data::KeyedOrder> one_by_one(options);
+    Draws stream;
+    for (int k = 0; k < 260; ++k) {
+      stream.push_back(next(one_by_one).at(0));
+    }
+    data::SamplerState state = data::Sampler<data::KeyedOrder>(options).state();
+    for (std::int64_t position = 0; position < 200;) {
+      options.samples_per_episode = choice.from_to(1, 60);
+      int const replicas = static_cast<int>(choice.from_to(1, 5));
+      Draws joined;
+      Draws share;
+      data::SamplerState after;
+      for (int replica = 0; replica < replicas; ++replica) {
+        data::Sampler<data::KeyedOrder> sampler(options);
+        sampler.restore(state, data::AcceptedChanges{.episode = true});
+        sampler.next(replica, replicas, share);
+        joined.insert(joined.end(), share.begin(), share.end());
+        after = sampler.state();
+      }
+      std::int64_t id = 0;
+      for (data::Draw const& draw : joined) {
+        data::Draw expected = stream.at(static_cast<std::size_t>(position++));
+        expected.id = id++;
+        CHECK(draw == expected);
+      }
+      CHECK(after.consumed == position);
+      state = after;
+    }
+  }
+}
+
+TEST_CASE("over all ranks, each item of each dataset comes once an epoch") {
+  for (std::uint64_t i = 0; i < 60; ++i) {
+    CAPTURE(i);
+    Choice choice(i);
+    data::SamplerOptions options = any_options(choice, data::Exhausted::cycle);
+    maybe_weights(choice, options);
+    int const replicas = static_cast<int>(choice.from_to(1, 5));
+    std::vector<data::Sampler<data::KeyedOrder>> ranks(static_cast<std::size_t>(replicas),
+                                                       data::Sampler<data::KeyedOrder>(options));
+    std::vector<Draws> by_dataset(options.dataset_sizes.size());
+    Draws share;
+    for (int episode = 0; episode < 12; ++episode) {
+      Draws joined;
+      for (int replica = 0; replica < replicas; ++replica) {
+        ranks[static_cast<std::size_t>(replica)].next(replica, replicas, share);
+        joined.insert(joined.end(), share.begin(), share.end());
+      }
+      for (data::Draw const& prompt : prompts_of(joined)) {
+        by_dataset.at(static_cast<std::size_t>(prompt.dataset)).push_back(prompt);
+      }
+    }
+    for (std::size_t d = 0; d < by_dataset.size(); ++d) {
+      std::size_t const size = static_cast<std::size_t>(options.dataset_sizes[d]);
+      for (std::size_t begin = 0; begin + size <= by_dataset[d].size(); begin += size) {
+        std::vector<int> seen(size, 0);
+        for (std::size_t k = begin; k < begin + size; ++k) {
+          ++seen.at(static_cast<std::size_t>(by_dataset[d][k].index));
+        }
+        CHECK(seen == std::vector<int>(size, 1));
+      }
+    }
   }
 }
 
@@ -140,12 +246,18 @@ TEST_CASE("every epoch of every order is a permutation") {
   for (std::uint64_t i = 0; i < 60; ++i) {
     Choice choice(i);
     std::int64_t const size = choice.from_to(1, 300);
-    data::Cursor<data::TorchOrder> cursor(data::CursorOptions{
-        .size = size, .batch = 1, .seed = static_cast<std::uint64_t>(choice.from_to(0, 99))});
+    data::CursorOptions options;
+    options.size = size;
+    options.seed = static_cast<std::uint64_t>(choice.from_to(0, 99));
+    data::Cursor<data::TorchOrder> torch(options);
+    data::Cursor<data::KeyedOrder> keyed(options);
     for (int epoch = 0; epoch < 4; ++epoch) {
       std::vector<int> seen(static_cast<std::size_t>(size), 0);
-      cursor.take(size, [&](std::int64_t index) { ++seen.at(static_cast<std::size_t>(index)); });
+      auto const sink = [&](std::int64_t index) { ++seen.at(static_cast<std::size_t>(index)); };
+      torch.take(size, sink);
       CHECK(seen == std::vector<int>(static_cast<std::size_t>(size), 1));
+      keyed.take(size, sink);
+      CHECK(seen == std::vector<int>(static_cast<std::size_t>(size), 2));
     }
   }
 }

@@ -303,6 +303,56 @@ void check_script(json const& script, replay::Entry& result) {
 replay::Registration const cursor_scripts("cursor_scripts", check_script);
 replay::Registration const single_sampler("rlhf_single_sampler", check_script);
 
+// ---- legacy_samplers: all equal. Both go through the items in order; the batches of the one end
+// with its episodes, the other ends with its items, the rest of which it keeps or drops. Here each
+// batch is an episode of its own size, drawn by samplers that go on where the last batch ended.
+
+void check_legacy(json const& recorded, replay::Entry& result) {
+  json const& args = recorded.at("args");
+  bool const ends = recorded.at("class") == "SingleDataSampler";
+  std::int64_t const total = args.at("total_samples").get<std::int64_t>();
+  int const replicas = args.at("data_parallel_size").get<int>();
+  std::int64_t consumed = args.at("consumed_samples").get<std::int64_t>();
+  std::int64_t batch = args.at("micro_batch_size").get<std::int64_t>() * replicas;
+  if (args.value("dynamic_batch_size_flag", false)) {
+    batch += (total - consumed) % replicas;
+  }
+  std::int64_t const episode = args.value("sample_per_episode", std::int64_t{0});
+  std::int64_t left_of_episode = episode;
+  std::size_t const batches = recorded.at("num_next").get<std::size_t>();
+  std::vector<std::vector<Numbers>> ours(static_cast<std::size_t>(replicas));
+  for (std::size_t b = 0; b < batches; ++b) {
+    data::SamplerOptions options;
+    options.dataset_sizes = {total};
+    options.consumed = consumed;
+    options.samples_per_episode = ends ? batch : std::min(batch, left_of_episode);
+    if (ends &&
+        (consumed >= total || (args.value("drop_last", false) && total - consumed < batch))) {
+      break;
+    }
+    for (int replica = 0; replica < replicas; ++replica) {
+      Draws share;
+      if (ends) {
+        data::Sampler<data::SequentialOrder, data::Exhausted::retain> sampler(options);
+        sampler.next(replica, replicas, share);
+        consumed = sampler.consumed();
+      } else {
+        data::Sampler<data::SequentialOrder> sampler(options);
+        sampler.next(replica, replicas, share);
+        consumed = sampler.consumed();
+      }
+      Numbers& items = ours[static_cast<std::size_t>(replica)].emplace_back();
+      for (data::Draw const& draw : share) {
+        items.push_back(draw.index);
+      }
+    }
+    left_of_episode -= options.samples_per_episode;
+    left_of_episode = left_of_episode == 0 ? episode : left_of_episode;
+  }
+  result.equal("batches", ours, recorded.at("yields").get<std::vector<std::vector<Numbers>>>());
+}
+replay::Registration const legacy_samplers("legacy_samplers", check_legacy);
+
 // ---- split_index: all equal
 
 void check_split(json const& entry, replay::Entry& result) {

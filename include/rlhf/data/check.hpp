@@ -17,8 +17,10 @@ struct CheckDataPolicy {
   static constexpr bool empty = nothing || IsEmptyPolicy<P>;
   static constexpr bool order = nothing || (empty && HasOrder<P>);
   static constexpr bool count = nothing || (order && HasDatasetCount<P>);
-  static constexpr bool ratio = nothing || (count && HasRatios<P>);
-  static constexpr bool has_exhausted = nothing || (ratio && HasExhausted<P>);
+  static constexpr bool one_mixture = nothing || (count && HasOneMixture<P>);
+  static constexpr bool ratio = nothing || (one_mixture && HasRatios<P>);
+  static constexpr bool weight = nothing || (ratio && HasWeights<P>);
+  static constexpr bool has_exhausted = nothing || (weight && HasExhausted<P>);
   static constexpr bool exhausted = nothing || (has_exhausted && ExhaustedFitsCount<P>);
 
   static_assert(empty,
@@ -32,11 +34,18 @@ struct CheckDataPolicy {
   static_assert(!order || count,
                 "[rlhf:data.count] DataPolicy::dataset_count must be a constant int of zero (known "
                 "at run time) or more; see data/concepts.hpp");
-  static_assert(!count || ratio,
+  static_assert(!count || one_mixture,
+                "[rlhf:data.mixture] DataPolicy must name either ratio(dataset) or "
+                "weight(dataset), not both; see data/concepts.hpp");
+  static_assert(!one_mixture || ratio,
                 "[rlhf:data.ratio] DataPolicy::ratio(dataset) must be a constant that is not "
                 "negative for every dataset and not zero for all, for example that of "
                 "data::Mixture<data::Ratios<3, 1>>; see data/concepts.hpp");
-  static_assert(!ratio || has_exhausted,
+  static_assert(!ratio || weight,
+                "[rlhf:data.weight] DataPolicy::weight(dataset) must be a constant double for "
+                "every dataset, zero or more than 2^-20 of the sum, and not zero for all, for "
+                "example that of data::Mixture<data::Weights<7, 3>>; see data/concepts.hpp");
+  static_assert(!weight || has_exhausted,
                 "[rlhf:data.exhausted] DataPolicy::exhausted must be a constant of type "
                 "data::Exhausted; see data/concepts.hpp");
   static_assert(!has_exhausted || exhausted,

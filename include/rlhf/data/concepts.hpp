@@ -47,6 +47,27 @@ template <class P>
   return any;
 }
 
+/// Whether every `P::weight(d)` is a number of zero or more, one is positive, and none of those
+/// that are is below 2^-20 of all.
+template <class P>
+[[nodiscard]] constexpr bool weights_are_valid() {
+  double sum = 0;
+  for (int dataset = 0; dataset < P::dataset_count; ++dataset) {
+    double const weight = P::weight(dataset);
+    if (!(weight >= 0 && weight <= 1e300)) {
+      return false;
+    }
+    sum += weight;
+  }
+  for (int dataset = 0; dataset < P::dataset_count; ++dataset) {
+    double const weight = P::weight(dataset);
+    if (weight > 0 && !(weight / sum > 0x1p-20)) {
+      return false;
+    }
+  }
+  return sum > 0;
+}
+
 }  // namespace detail
 
 /// @name Atoms of Dataset
@@ -137,7 +158,27 @@ concept HasConstantRatios = HasDatasetCount<P> && requires {
   typename std::bool_constant<detail::ratios_are_valid<P>()>;
 };
 template <class P>
-concept HasRatios = CountsAtRunTime<P> ||(HasConstantRatios<P>&& detail::ratios_are_valid<P>());
+concept NamesRatio = requires {
+  P::ratio(0);
+};
+template <class P>
+concept NamesWeight = requires {
+  P::weight(0);
+};
+template <class P>
+concept HasConstantWeights = HasDatasetCount<P> && requires {
+  typename std::bool_constant<(double{P::weight(0)} >= 0)>;
+} && requires {
+  typename std::bool_constant<detail::weights_are_valid<P>()>;
+};
+template <class P>
+concept HasRatios = CountsAtRunTime<P> || NamesWeight<P> ||
+    (HasConstantRatios<P>&& detail::ratios_are_valid<P>());
+template <class P>
+concept HasWeights = CountsAtRunTime<P> || !NamesWeight<P> ||
+                     (HasConstantWeights<P> && detail::weights_are_valid<P>());
+template <class P>
+concept HasOneMixture = CountsAtRunTime<P> || !(NamesWeight<P> && NamesRatio<P>);
 template <class P>
 concept HasExhausted = requires {
   typename std::integral_constant<Exhausted, P::exhausted>;
@@ -153,14 +194,20 @@ concept ExhaustedFitsCount = HasExhausted<P> &&
 /// |---|---|
 /// | `using Order` | an OrderPolicy |
 /// | `static constexpr int dataset_count` | how many datasets; 0: known at run time only |
-/// | `static constexpr std::int64_t ratio(int dataset)` | items of a dataset in one round of the
-/// mixture; needed unless dataset_count is 0; not negative, not all zero | | `static constexpr
-/// Exhausted exhausted` | at the end of an epoch; drop and retain need one dataset |
+/// | `static constexpr std::int64_t ratio(int dataset)` | see below |
+/// | `static constexpr double weight(int dataset)` | in place of `ratio`; see below |
+/// | `static constexpr Exhausted exhausted` | drop and retain need one dataset |
+///
+/// Unless dataset_count is 0, either `ratio`: items of a dataset in one round of the mixture, not
+/// negative, not all 0. Or `weight`: its part of all prompts, in any unit, 0 or more than 2^-20 of
+/// the sum; no prefix of the run is a whole item away from it.
 ///
 /// `CheckDataPolicy` (check.hpp) says which rule a wrong policy breaks.
-/// Models: `Mixture`, `RuntimeMixture`. `None` satisfies `DrawsNothing` instead.
+/// Models: `Mixture` (of `Ratios` or `Weights`), `RuntimeMixture`. `None` satisfies `DrawsNothing`
+/// instead.
 template <class P>
-concept DataPolicy = DrawsNothing<P> ||(IsEmptyPolicy<P>&& HasOrder<P>&& HasDatasetCount<P>&&
-                                            HasRatios<P>&& HasExhausted<P>&& ExhaustedFitsCount<P>);
+concept DataPolicy = DrawsNothing<P> ||
+    (IsEmptyPolicy<P>&& HasOrder<P>&& HasDatasetCount<P>&& HasOneMixture<P>&& HasRatios<P>&&
+         HasWeights<P>&& HasExhausted<P>&& ExhaustedFitsCount<P>);
 
 }  // namespace rlhf::inline v0::data

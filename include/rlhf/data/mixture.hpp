@@ -24,6 +24,18 @@ struct Ratios final {
   }
 };
 
+/// Parts of all prompts: `Weights<7, 3>` draws seven of ten from the first dataset, spread evenly,
+/// so that no prefix of the run is a whole item away from it.
+template <std::int64_t... W>
+struct Weights final {
+  static constexpr int count = static_cast<int>(sizeof...(W));
+
+  /// The weight of one dataset; 0 for a dataset there is not.
+  [[nodiscard]] static constexpr double at(int dataset) noexcept {
+    return static_cast<double>(Ratios<W...>::at(dataset));
+  }
+};
+
 namespace detail {
 
 /// A list of ratios as it is; for anything else one that the check of policies refuses.
@@ -39,9 +51,10 @@ struct RatiosOrZero<Ratios<R...>> {
 
 }  // namespace detail
 
-/// Datasets mixed by integer ratios that are known when the program is compiled.
+/// Datasets mixed by integer ratios, or weights, that are known when the program is compiled.
 ///
-/// @tparam RatioList Ratios<...>, one a dataset. With one dataset the ratio changes nothing.
+/// @tparam RatioList Ratios<...> or Weights<...>, one a dataset. With one dataset the ratio changes
+/// nothing.
 /// @tparam ItemOrder An OrderPolicy.
 /// @tparam AtEnd     What happens at the end of a dataset.
 template <class RatioList, class ItemOrder = TorchOrder, Exhausted AtEnd = Exhausted::cycle>
@@ -54,7 +67,18 @@ struct Mixture final {
   }
 };
 
-/// Datasets mixed by ratios that are known only at run time (`SamplerOptions::ratios`).
+/// Datasets mixed by weights that are known when the program is compiled.
+template <std::int64_t... W, class ItemOrder, Exhausted AtEnd>
+struct Mixture<Weights<W...>, ItemOrder, AtEnd> final {
+  using Order = ItemOrder;
+  static constexpr int dataset_count = sizeof...(W) == 0 ? 1 : Weights<W...>::count;
+  static constexpr Exhausted exhausted = AtEnd;
+  [[nodiscard]] static constexpr double weight(int dataset) noexcept {
+    return Weights<W...>::at(dataset);
+  }
+};
+
+/// Datasets mixed as is known only at run time: `SamplerOptions::ratios`, `weights` or `schedule`.
 template <class ItemOrder = TorchOrder, Exhausted AtEnd = Exhausted::cycle>
 struct RuntimeMixture final {
   using Order = ItemOrder;

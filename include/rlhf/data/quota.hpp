@@ -4,7 +4,6 @@
 
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
-#include <rlhf/core/sort.hpp>
 #include <rlhf/data/shares.hpp>
 
 #include <cstddef>
@@ -32,10 +31,10 @@ namespace rlhf::inline v0::data {
 /// one and walks from there.
 ///
 /// Cost: seek: block * datasets steps, block being 2 to 4 times 1 / the smallest weight; walk:
-/// datasets steps a prompt. Memory: twelve numbers a dataset. Integers only, so equal everywhere.
-/// Thread safety: one caller. Use it as `Quota`.
-/// Source: Baruah, Cohen, Plaxton, Varvel, "Proportionate progress", Algorithmica 15, 1996 (the
-/// windows); Balinski, Young, "The quota method of apportionment", 1975.
+/// datasets steps a prompt, no allocation. Memory: twelve numbers a dataset. Integers only, so
+/// equal everywhere. Thread safety: one caller. Use it as `Quota`. Source: Baruah, Cohen, Plaxton,
+/// Varvel, "Proportionate progress", Algorithmica 15, 1996 (the windows); Balinski, Young, "The
+/// quota method of apportionment", 1975.
 template <class Late = void>
 class BasicQuota {
   template <class T>
@@ -44,6 +43,7 @@ class BasicQuota {
  public:
   /// @param shares In units of 1 / `whole_share`, adding up to it; see `shares_of`.
   explicit BasicQuota(std::vector<late<std::int64_t>> const& shares) : streams_(shares.size()) {
+    by_deadline_.reserve(shares.size());
     std::int64_t smallest = whole_share;
     for (std::size_t d = 0; d < shares.size(); ++d) {
       streams_[d].share = shares[d];
@@ -195,8 +195,11 @@ class BasicQuota {
         by_deadline_.push_back(d);
       }
     }
-    rlhf::detail::sort_by(by_deadline_,
-                          [&](std::size_t a, std::size_t b) { return ends_before(a, b); });
+    for (std::size_t i = 1; i < by_deadline_.size(); ++i) {  // sorts in place
+      for (std::size_t j = i; j > 0 && ends_before(by_deadline_[j], by_deadline_[j - 1]); --j) {
+        std::swap(by_deadline_[j], by_deadline_[j - 1]);
+      }
+    }
     Wide wanted = 0;  // fractions of those that must come by then
     Wide given = 0;
     for (std::size_t i = 0; i < by_deadline_.size(); ++i) {

@@ -32,17 +32,20 @@ namespace rlhf::inline v0::data {
 /// own epochs. `consumed()` is all that a resumed run needs: it then draws exactly what it would
 /// have drawn had it not stopped, in every mode.
 ///
-/// What differs from how the Python reference counts and resumes:
-/// | | reference | here |
-/// |---|---|---|
-/// | retain, an epoch that is a multiple of the episode | ends with an empty episode | no episode
-/// is empty | | retain, `consumed` | counts full episodes, so a resumed run is elsewhere | counts
-/// what was drawn | | drop, resumed inside what is left out | reads it | the same; `consumed` says
-/// where that leads | | drop or retain with several datasets | cycles without a word | an error | |
-/// an epoch used up at the end of an episode | left at once (cycle, drop) | the same, in retain too
-/// | | seeds | one for all datasets | one each, or `Seeding::shared` | | ratios changed in a
-/// resumed run | the stored ones win without a word | an error, or `AcceptedChanges::ratios` | |
-/// changed data | goes on | an error, or `AcceptedChanges::contents` and `dataset_sizes` |
+/// What differs from how the Python reference counts and resumes, and why:
+///
+/// | reference | here |
+/// |---|---|
+/// | retain: an epoch that is a multiple of the episode ends in an empty episode | none is empty |
+/// | retain: `consumed` counts full episodes; a resumed run is elsewhere | counts what was drawn |
+/// | drop: a start inside what is left out reads it | the same; `consumed` says where that leads |
+/// | drop, retain: cycle without a word over several datasets | an error |
+/// | one seed for all datasets: equal sizes, equal orders | `Seeding::shared`; else one each |
+/// | stored ratios win over those of the resumed run, without a word | an error that names both |
+/// | a dataset that changed goes unnoticed | an error, by size and fingerprint |
+/// | an episode of no samples, ratios of 0, empty datasets: a division by zero or no end | errors |
+///
+/// Errors of a resume name the member of `AcceptedChanges` that goes on all the same.
 ///
 /// @tparam Order An OrderPolicy.
 /// @tparam Mode  What happens at the end of a dataset; drop and retain need exactly one dataset.
@@ -237,30 +240,47 @@ class Sampler {
 template <class Policy>
 using SamplerOf = Sampler<typename Policy::Order, Policy::exhausted>;
 
-/// A sampler as the policy says: order, mode and, unless known only at run time, ratios.
+/// A sampler as the policy says: order, mode and, unless known only at run time, ratios or weights.
 ///
-/// Errors: invalid_argument when the options name another number of datasets or other ratios than
-/// the policy.
+/// Errors: invalid_argument when the options name another number of datasets or another mixture
+/// than the policy.
 template <class Policy>
   requires CheckDataPolicy<Policy>::value &&(!DrawsNothing<Policy>)
       [[nodiscard]] SamplerOf<Policy> make_sampler(
           rlhf::detail::late<SamplerOptions, Policy> options) {
     if constexpr (Policy::dataset_count != 0) {
-      std::vector<rlhf::detail::late<std::int64_t, Policy>> ratios;
-      for (int d = 0; d < Policy::dataset_count; ++d) {
-        ratios.push_back(Policy::ratio(d));
-      }
-      if (options.dataset_sizes.size() != ratios.size()) {
+      constexpr std::size_t datasets = static_cast<std::size_t>(Policy::dataset_count);
+      if (options.dataset_sizes.size() != datasets) {
         fail(Errc::invalid_argument,
-             text("the data policy mixes ", ratios.size(), " datasets, the options name ",
+             text("the data policy mixes ", datasets, " datasets, the options name ",
                   options.dataset_sizes.size()));
       }
-      if (!options.ratios.empty() && options.ratios != ratios) {
-        fail(Errc::invalid_argument,
-             "the options' ratios differ from those of the data policy; leave them empty, or use "
-             "data::RuntimeMixture");
+      using Value = std::conditional_t<NamesWeight<Policy>, double, std::int64_t>;
+      std::vector<rlhf::detail::late<Value, Policy>> mixture;
+      for (int d = 0; d < Policy::dataset_count; ++d) {
+        if constexpr (NamesWeight<Policy>) {
+          mixture.push_back(Policy::weight(d));
+        } else {
+          mixture.push_back(Policy::ratio(d));
+        }
       }
-      options.ratios = std::move(ratios);
+      auto& own = [&]() -> auto& {
+        if constexpr (NamesWeight<Policy>) {
+          return options.weights;
+        } else {
+          return options.ratios;
+        }
+      }
+      ();
+      bool const only = own.empty() || own == mixture;
+      own.clear();
+      if (!only || !options.ratios.empty() || !options.weights.empty() ||
+          !options.schedule.empty()) {
+        fail(Errc::invalid_argument,
+             "the options' ratios, weights or schedule differ from those of the data policy; leave "
+             "them empty, or use data::RuntimeMixture");
+      }
+      own = std::move(mixture);
     }
     return SamplerOf<Policy>(std::move(options));
   }

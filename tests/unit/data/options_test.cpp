@@ -66,6 +66,33 @@ TEST_CASE("every wrong option has a message of its own") {
             "1 fingerprints for 2 datasets");
 }
 
+TEST_CASE("weights and schedules are refused stage by stage") {
+  auto const refused = [](auto change) {
+    data::SamplerOptions options = good();
+    change(options);
+    try {
+      static_cast<void>(data::stages_of(options));
+    } catch (rlhf::Error const& error) {
+      CHECK(error.code() == rlhf::Errc::invalid_argument);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(refused([](auto& o) { o.weights = {1, 2}; }) == "");
+  CHECK(refused([](auto& o) { o.schedule = {{0, {1, 2}}, {7, {1, 0}}}; }) == "");
+  CHECK_HAS(refused([](auto& o) { o.weights = {1}; }), "1 weights for 2 datasets");
+  CHECK_HAS(refused([](auto& o) { o.weights = {1, -2}; }), "the weight of dataset 1 is negative");
+  CHECK_HAS(refused([](auto& o) { o.schedule = {{1, {1, 2}}}; }), "stage 0 of the schedule begins");
+  CHECK_HAS(refused([](auto& o) { o.schedule = {{0, {1, 2}}, {0, {1, 2}}}; }), "stage 1 of the");
+  CHECK_HAS(refused([](auto& o) { o.schedule = {{0, {1, 2}}, {INT64_MAX, {1, 2}}}; }), "not above");
+  CHECK_HAS(refused([](auto& o) { o.schedule = {{0, {1, 2, 3}}}; }), "3 weights for 2 datasets");
+  CHECK_HAS(refused([](auto& o) {
+              o.ratios = {1, 1};
+              o.weights = {1, 1};
+            }),
+            "exclude each other");
+}
+
 TEST_CASE("drop and retain need one dataset; the reference cycled instead without a word") {
   CHECK_HAS(refusal(good(), data::Exhausted::drop), "Exhausted::drop needs exactly one dataset");
   CHECK_HAS(refusal(good(), data::Exhausted::retain), "Exhausted::retain needs exactly one");

@@ -185,6 +185,99 @@ TEST_CASE("a policy makes its sampler") {
                        doctest::Contains("mixes 2 datasets, the options name 1"), rlhf::Error);
 }
 
+TEST_CASE("weights that are constants of a policy") {
+  using Policy = data::Mixture<data::Weights<3, 1>, data::SequentialOrder>;
+  data::SamplerOptions options = sequential({5, 9}, 8);
+  auto sampler = data::make_sampler<Policy>(options);
+  std::string const drawn = next(sampler);
+  options.weights = {0.75, 0.25};
+  auto at_run_time = data::make_sampler<data::RuntimeMixture<data::SequentialOrder>>(options);
+  CHECK(next(at_run_time) == drawn);
+  CHECK(at_run_time.state() == sampler.state());
+  CHECK_THROWS_WITH_AS(data::make_sampler<Policy>(options),  // other numbers, in other units
+                       doctest::Contains("differ from those of the data policy"), rlhf::Error);
+  options.weights = {3, 1};
+  CHECK_NOTHROW(data::make_sampler<Policy>(options));
+  using InRounds = data::Mixture<data::Ratios<3, 1>>;
+  CHECK_THROWS_WITH_AS(data::make_sampler<InRounds>(options),
+                       doctest::Contains("differ from those of the data policy"), rlhf::Error);
+}
+
+TEST_CASE("a schedule changes the mixture at a prompt of the run, wherever episodes end") {
+  data::SamplerOptions options = sequential({100, 100}, 4);
+  options.schedule = {{0, {1, 0}}, {6, {0, 1}}};
+  data::Sampler<> sampler(options);
+  CHECK(next(sampler) == "0.0 0.1 0.2 0.3");
+  data::SamplerState const saved = data::parse_sampler_state(data::to_text(sampler.state()));
+  CHECK(next(sampler) == "0.4 0.5 1.0 1.1");
+  data::Sampler<> resumed(options);
+  resumed.restore(saved);
+  CHECK(next(resumed, 1, 2) == "1.0 1.1");
+  CHECK(resumed.state() == sampler.state());
+  options.schedule[1].begin = 7;
+  data::Sampler<> other(options);
+  CHECK_THROWS_WITH_AS(other.restore(saved), doctest::Contains("from prompt 7: 0 1 (.ratios)"),
+                       rlhf::Error);
+}
+
+TEST_CASE("a resume against other contents says how to go on with them") {
+  data::SamplerOptions options = sequential({5}, 2);
+  options.dataset_fingerprints = {1};
+  data::Sampler<> sampler(options);
+  static_cast<void>(next(sampler));
+  options.dataset_fingerprints = {2};
+  data::Sampler<> changed(options);
+  CHECK_THROWS_WITH_AS(changed.restore(sampler.state()),
+                       doctest::Contains("the fingerprint of dataset 0 was 0000000000000001, is "
+                                         "0000000000000002 (.contents). Restore the old values, or "
+                                         "go on with what there is now: set what stands in "
+                                         "brackets in the data::AcceptedChanges given to restore"),
+                       rlhf::Error);
+  changed.restore(sampler.state(), {.contents = true});
+  CHECK(next(changed) == "0.2 0.3");
+}
+
+TEST_CASE("any place of a billion items and of many epochs, without a table") {
+  data::SamplerOptions options;
+  options.dataset_sizes = {1'000'000'000};
+  options.samples_per_episode = 64;
+  options.consumed = 500'000'000'000 - 32;  // from epoch 499 into epoch 500
+  data::Sampler<data::KeyedOrder> sampler(options);
+  std::vector<data::Draw> draws;
+  sampler.next(0, 1, draws);
+  std::uint64_t const seed = data::dataset_seed(0, data::Seeding::per_dataset, 0);
+  data::KeyedOrder::Permutation const before(seed, 499, 1'000'000'000);
+  data::KeyedOrder::Permutation const after(seed, 500, 1'000'000'000);
+  for (std::int64_t i = 0; i < 32; ++i) {
+    CHECK(draws[static_cast<std::size_t>(i)].index == before[1'000'000'000 - 32 + i]);
+    CHECK(draws[static_cast<std::size_t>(i + 32)].index == after[i]);
+  }
+}
+
+TEST_CASE("a replica without samples builds no order; one with some builds what it needs") {
+  struct Counted {
+    struct Permutation {
+      Permutation(std::uint64_t, std::int64_t, std::int64_t) { ++built(); }
+      std::int64_t operator[](std::int64_t position) const { return position; }
+    };
+    static int& built() {
+      static int count = 0;
+      return count;
+    }
+  };
+  data::SamplerOptions options = sequential({4}, 8);
+  options.shuffle = true;
+  std::vector<data::Draw> draws;
+  data::Sampler<Counted> none(options);
+  none.next(9, 10, draws);
+  CHECK(draws.empty());
+  CHECK(Counted::built() == 0);
+  data::Sampler<Counted> second_half(options);
+  second_half.next(1, 2, draws);
+  CHECK(draws.size() == 4);
+  CHECK(Counted::built() == 1);
+}
+
 TEST_CASE("an episode allocates nothing but the permutation of a new epoch") {
   data::SamplerOptions options = sequential({40, 60}, 20);
   options.repeats = 2;

@@ -54,6 +54,26 @@ TEST_CASE("a state is readable text and reads back") {
   CHECK(data::parse_sampler_state(data::to_text(bare)) == bare);
 }
 
+TEST_CASE("weights and schedules are stored as decimals") {
+  data::SamplerState weighted = state();
+  weighted.ratios.clear();
+  weighted.stages = {{0, data::shares_of<void>({7, 3})}, {900, data::shares_of<void>({0, 1})}};
+  std::string const text = data::to_text(weighted);
+  CHECK_HAS(text,
+            "ratios =\nstages = 2\nbegin = 0\nweights = 0.7 0.3\nbegin = 900\nweights = 0 1\n");
+  CHECK(data::parse_sampler_state(text) == weighted);
+}
+
+TEST_CASE("states of version 1, which had no stages, are still read") {
+  std::string text = data::to_text(state());
+  text.resize(text.rfind("checksum"));
+  text.replace(text.find(" 2\n"), 3, " 1\n");
+  text.erase(text.find("stages = 0\n"), 11);
+  text += "checksum = " + data::hex_text(rlhf::Fingerprint().add(std::string_view(text)).value()) +
+          "\n";
+  CHECK(data::parse_sampler_state(text) == state());
+}
+
 TEST_CASE("a state cut anywhere is refused") {
   std::string const text = data::to_text(state());
   for (std::size_t size = 0; size < text.size(); ++size) {
@@ -84,6 +104,14 @@ TEST_CASE("values that fit no state are refused even under a right checksum") {
   refused(" 0000000000000002", "", "'fingerprints' is not one number for each dataset");
   refused("seed = 18446744073709551615", "seed = 18446744073709551616", "'seed' is not a number");
   refused("consumed = 20\n", "", "expected the key 'consumed'");
+  refused("stages = 0", "stages = 1", "expected the key 'begin'");
+  refused("stages = 0", "stages = 1\nbegin = 0\nweights = 0.7 0.3", "'ratios' is not empty");
+  refused("stages = 0", "stages = 1\nbegin = 0\nweights = 0.7 0.2",
+          "'weights' is not one for each");
+  refused("stages = 0", "stages = 1\nbegin = 0\nweights = 1", "that add up to 1");
+  refused("stages = 0", "stages = 1\nbegin = 0\nweights = 0.70 0.3", "not a list of numbers");
+  refused("stages = 0", "stages = 1\nbegin = 2\nweights = 0.7 0.3",
+          "'begin' is not 0 for the first");
   refused("rlhf-sampler-state 2", "rlhf-sampler-state 3", "reads versions up to 2");
   CHECK_NOTHROW(data::parse_sampler_state(resealed("order = torch", "order = other")));
 }
@@ -102,7 +130,8 @@ TEST_CASE("a run that differs is refused, everything that differs is named") {
   std::string const all = difference(now);
   CHECK_HAS(all, "the size of dataset 1 was 9, is 12");
   CHECK_HAS(all, "the ratio of dataset 0 was 1, is 2");
-  CHECK_HAS(all, "the fingerprint of dataset 0 was");
+  CHECK_HAS(all,
+            "the fingerprint of dataset 0 was 0123456789abcdef, is 0000000000000001 (.contents)");
   CHECK_HAS(all, "samples_per_episode was 10, is 8");
   CHECK_HAS(all, "seed was 18446744073709551615, is 1");
   CHECK_HAS(all, "order was torch, is sequential");
@@ -116,6 +145,22 @@ TEST_CASE("a run that differs is refused, everything that differs is named") {
                          .ratios = true,
                          .episode = true,
                          .order = true}) == "");
+}
+
+TEST_CASE("other weights are a change of the mixture") {
+  data::SamplerState saved = state();
+  saved.ratios.clear();
+  saved.stages = {{0, data::shares_of<void>({7, 3})}};
+  data::SamplerState now = saved;
+  now.stages.push_back({50, data::shares_of<void>({1, 0})});
+  CHECK_THROWS_WITH_AS(
+      data::check_compatible(saved, now),
+      doctest::Contains("the weights was from prompt 0: 0.7 0.3, is from prompt 0: 0.7 0.3, from "
+                        "prompt 50: 1 0 (.ratios)"),
+      rlhf::Error);
+  CHECK_NOTHROW(data::check_compatible(saved, now, {.ratios = true}));
+  CHECK_THROWS_WITH_AS(data::check_compatible(saved, state()),
+                       doctest::Contains("is none (.ratios)"), rlhf::Error);
 }
 
 TEST_CASE("another number of datasets is a change of its own; unknown fingerprints are none") {

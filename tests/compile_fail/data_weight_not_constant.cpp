@@ -1,0 +1,27 @@
+// expected-error: [rlhf:data.weight] DataPolicy::weight(dataset) must be a constant double
+// max-errors: 1
+// Weights that are known only at run time.
+#include "program.hpp"
+
+struct Draws final {
+#ifdef RLHF_CONTROL
+  static constexpr double weight(int dataset) {
+    return dataset == 0 ? 0.7 : 0.3;
+  }
+#else
+  static double weight(int dataset) {
+    return dataset == 0 ? 0.7 : 0.3;
+  }
+#endif
+  using Order = rlhf::data::KeyedOrder;
+  static constexpr int dataset_count = 2;
+  static constexpr auto exhausted = rlhf::data::Exhausted::cycle;
+};
+struct Actor : rlhf::Module<rlhf::Grid<>, rlhf::sync::None, Draws> {
+  using Module::Module;
+  void setup() {}
+};
+
+int main() {
+  return use_with_data<Actor>();
+}
