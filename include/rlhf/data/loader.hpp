@@ -29,7 +29,8 @@ namespace rlhf::inline v0::data {
 ///
 /// Batches come in the order of the draws, whatever the number of threads. At most `ahead` of them
 /// exist beside the caller's, and their memory goes round. An episode's share is cut into batches,
-/// the last one with what is left; a replica without samples gets one empty batch an episode.
+/// the last one with what is left; a replica without samples gets one empty batch an episode. Where
+/// samples do not divide by replicas, shares differ by one, and numbers of batches may, too.
 /// A checkpoint takes `position()`, not the sampler's `consumed()`, which is ahead.
 ///
 /// Cost: a lock twice a batch; no allocation of its own in the steady state.
