@@ -155,10 +155,11 @@ class LeastLoaded {
 ///
 /// A function of the arguments alone: every rank computes the same. No load is above
 /// `balance_bound`; with PartSizes::any it is also at most 4/3 - 1/(3 parts) of the least possible
-/// (Graham 1969). With equal sizes, samples are dealt in rounds in the rare case that longest
-/// first, kept to sizes, would leave a load above the bound; rounds never do, because a round
-/// leaves no larger difference of loads than there was before it or than its own costs have.
-/// Cost: n log n. Errors: invalid_argument for parts < 1, a cost below 0, or a sum above 2^62.
+/// (Graham 1969). With equal sizes, longest first is kept to sizes; should it leave a load above
+/// the bound (no such case is known, nor a proof that there is none), samples are dealt in rounds,
+/// which keep it: a round leaves no larger difference of loads than there was before it or than its
+/// own costs have. Cost: n log n. Errors: invalid_argument for parts < 1, a cost below 0, or a sum
+/// above 2^62.
 [[nodiscard]] inline Rows<std::int64_t> balance(std::span<std::int64_t const> costs,
                                                 std::int64_t parts,
                                                 PartSizes sizes = PartSizes::any) {
