@@ -53,6 +53,14 @@ struct Draws final {
   static constexpr auto exhausted = rlhf::data::Exhausted::cycle;
 };
 
+/// A data policy of weights.
+struct DrawsByWeight final {
+  using Order = Backwards;
+  static constexpr int dataset_count = 2;
+  static constexpr double weight(int dataset) { return dataset == 0 ? 0.8 : 0.2; }
+  static constexpr auto exhausted = rlhf::data::Exhausted::cycle;
+};
+
 /// A dataset.
 struct Prompts {
   std::int64_t size() const { return 3; }

@@ -26,6 +26,8 @@ static_assert(costs_nothing<rlhf::data::RuntimeMixture<>>);
 static_assert(costs_nothing<rlhf::data::None>);
 static_assert(costs_nothing<rlhf::data::TorchOrder>);
 static_assert(costs_nothing<rlhf::data::SequentialOrder>);
+static_assert(costs_nothing<rlhf::data::KeyedOrder>);
+static_assert(costs_nothing<rlhf::data::Mixture<rlhf::data::Weights<7, 3>>>);
 
 // ParallelPolicy
 struct Nothing final {};
@@ -116,7 +118,12 @@ static_assert(!rlhf::data::DataPolicy<Nothing>);
 static_assert(!rlhf::data::DataPolicy<DrawsWithState>);
 static_assert(!rlhf::data::DataPolicy<rlhf::data::Mixture<rlhf::data::Ratios<-1, 1>>>);
 static_assert(!rlhf::data::DataPolicy<rlhf::data::Mixture<rlhf::data::Ratios<0, 0>>>);
+static_assert(rlhf::data::DataPolicy<rlhf::data::Mixture<rlhf::data::Weights<7, 3>>>);
+static_assert(rlhf::data::DataPolicy<archetype::DrawsByWeight>);
+static_assert(!rlhf::data::DataPolicy<rlhf::data::Mixture<rlhf::data::Weights<-1, 1>>>);
+static_assert(!rlhf::data::DataPolicy<rlhf::data::Mixture<rlhf::data::Weights<0, 0>>>);
 static_assert(!rlhf::data::DataPolicy<rlhf::sync::None>);
+static_assert(rlhf::data::OrderPolicy<rlhf::data::KeyedOrder>);
 static_assert(rlhf::data::OrderPolicy<archetype::Backwards>);
 static_assert(!rlhf::data::OrderPolicy<Nothing>);
 static_assert(rlhf::data::Dataset<archetype::Prompts>);

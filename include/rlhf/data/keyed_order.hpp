@@ -48,6 +48,7 @@ struct KeyedOrder final {
     }
 
     /// The item at a position, 0 <= position < size.
+    template <class = void>
     [[nodiscard]] constexpr std::int64_t operator[](std::int64_t position) const noexcept {
       std::uint64_t x = static_cast<std::uint64_t>(position);
       do {
@@ -59,6 +60,7 @@ struct KeyedOrder final {
     }
 
     /// At which position an item comes, 0 <= item < size: the inverse of `[]`, as cheap.
+    template <class = void>
     [[nodiscard]] constexpr std::int64_t position_of(std::int64_t item) const noexcept {
       std::uint64_t x = static_cast<std::uint64_t>(item);
       do {
@@ -74,6 +76,7 @@ struct KeyedOrder final {
     /// Writes the items at positions first, first + 1, ... to out[0] to out[count - 1], count at
     /// most `block`. Equal to `[]`; quicker, because what has to be permuted again is collected
     /// first.
+    template <class = void>
     void fill(std::int64_t first, int count, std::int64_t* out) const noexcept {
       if (count_ == large_rounds) {
         fill_with<large_rounds>(*this, first, count, out);

@@ -100,7 +100,8 @@ class BasicQuota {
   }
 
  private:
-  __extension__ using Wide = unsigned __int128;
+  // NOLINTNEXTLINE(modernize-use-using): nvcc takes no __extension__ before using
+  __extension__ typedef unsigned __int128 Wide;
 
   /// A dataset. Places are counted from the begin of the block.
   struct Stream {

@@ -25,12 +25,12 @@ class BasicRounds {
   /// Requires ratios of zero or more, not all zero, whose sum fits; see `check_options`.
   explicit BasicRounds(std::vector<late<std::int64_t>> ratios)
       : ratios_(std::move(ratios)),
-        taken_(ratios_.size(), 0) {
+        taken_(ratios_.size(), 0),
+        left_(ratios_.empty() ? 0 : ratios_[0]) {
     for (std::int64_t const ratio : ratios_) {
       round_ += ratio;
     }
     expects(round_ > 0, "one of the ratios must be positive");
-    left_ = ratios_[0];
   }
 
   /// Goes where `position` >= 0 prompts have been drawn. Cost: a step a dataset.

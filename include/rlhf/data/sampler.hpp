@@ -66,10 +66,9 @@ class Sampler {
 
  public:
   /// Errors: invalid_argument for options that do not fit together; see `check_options`.
-  explicit Sampler(Options options) : options_(std::move(options)) {
+  explicit Sampler(Options options) : options_(std::move(options)), stages_(stages_of(options_)) {
     check_options(options_, Mode);
     std::size_t const datasets = options_.dataset_sizes.size();
-    stages_ = stages_of(options_);
     if (options_.ratios.empty() && stages_.empty()) {
       options_.ratios.assign(datasets, 1);
     }

@@ -92,7 +92,7 @@ class TextRecordWriter {
 
  private:
   template <class = void>
-  [[nodiscard]] static std::string word(std::string value) {
+  [[nodiscard]] static std::string word(std::string const& value) {
     return value.empty() ? value : " " + value;
   }
   template <class... Parts>

@@ -1,6 +1,7 @@
 // The least that a user may write is enough: archetypes of every concept in a sync and in a module.
 #include <rlhf/rlhf.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <span>
 #include <vector>
@@ -114,6 +115,11 @@ TEST_CASE("archetypes of the data policy, its order and a dataset serve a module
   REQUIRE(drawn.size() == 3);
   CHECK(prompts[drawn[0].index] == 'c');  // backwards
   CHECK(prompts[drawn[1].index] == 'b');
+  auto by_weight = rlhf::data::make_sampler<archetype::DrawsByWeight>(
+      {.dataset_sizes = {prompts.size(), 4}, .samples_per_episode = 5});
+  by_weight.next(0, 1, drawn);
+  CHECK(std::count_if(drawn.begin(), drawn.end(),
+                      [](rlhf::data::Draw const& draw) { return draw.dataset == 0; }) == 4);
 }
 
 }  // namespace
