@@ -92,6 +92,11 @@ namespace detail {
   return reason;
 }
 
+/// What is said of a line that holds JSON, but no object.
+[[nodiscard]] inline std::string not_an_object(nlohmann::json const& value) {
+  return text("expected an object like {\"prompt\": ...}, found ", JsonlRow::kind_of(value));
+}
+
 }  // namespace detail
 
 /// Calls `row(JsonlRow const&)` for each line of a file; every line holds one JSON object. Lines
@@ -117,8 +122,7 @@ void read_jsonl(std::string const& path, Row&& row) {
     try {
       JsonlRow const parsed(nlohmann::json::parse(line), path, number);
       if (!parsed.value().is_object()) {
-        parsed.bad(text("expected an object like {\"prompt\": ...}, found ",
-                        JsonlRow::kind_of(parsed.value())));
+        parsed.bad(detail::not_an_object(parsed.value()));
       }
       row(parsed);
     } catch (nlohmann::json::exception const& error) {

@@ -38,6 +38,14 @@ struct BasicManifest {
     }
     return nullptr;
   }
+  /// The files' names, for messages; the first eight where there are more.
+  [[nodiscard]] std::string names_text() const {
+    std::string out;
+    for (std::size_t i = 0; i < files.size() && i < 8; ++i) {
+      out += text(i == 0 ? "" : ", ", files[i].name);
+    }
+    return files.size() <= 8 ? out : text(out, ", ... (", files.size(), " in all)");
+  }
   bool operator==(BasicManifest const&) const = default;
 };
 

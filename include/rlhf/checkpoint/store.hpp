@@ -9,6 +9,7 @@
 #include <rlhf/checkpoint/manifest.hpp>
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/sort.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -107,11 +108,15 @@ class BasicStore {
   /// Makes the checkpoint the newest complete one, then deletes what is older than `keep` allows
   /// and what unfinished attempts at earlier steps left behind.
   ///
-  /// Errors: invalid_argument when it was not begun; corrupted when a file in it was not written to
-  /// its end; io. After an error the checkpoint is not there, the older ones are.
-  BasicPruned<Late> commit(std::int64_t step) const {
+  /// @param files How many files all ranks wrote together, so that a rank that died before it wrote
+  /// any cannot be missed; -1 where that is not known.
+  /// Errors: invalid_argument when it was not begun, or a newer program's checkpoint has its place;
+  /// corrupted when a file in it was not written to its end, or there are not `files` of them; io.
+  /// After an error the checkpoint is not there, the older ones are.
+  BasicPruned<Late> commit(std::int64_t step, std::int64_t files = -1) const {
     std::string const partial = partial_of(step);
-    write_manifest(step, partial);
+    expect_no_newer(step);
+    write_manifest(step, partial, files);
     detail::flush_directory(partial);
     replace(partial, directory(step));
     detail::flush_directory(root_);
@@ -119,29 +124,25 @@ class BasicStore {
   }
 
   /// The newest step that is complete: its manifest is whole and names files that are there with
-  /// the right sizes. Errors: io when the root cannot be read.
+  /// the right sizes. Others are passed over, but a newer program's is an error, not an excuse to
+  /// go back. Errors: invalid_argument then; io when the root cannot be read.
   [[nodiscard]] std::optional<Number> latest() const {
-    std::optional<Number> newest;
-    for (std::string const& name : detail::names_in<Late>(root_)) {
-      std::int64_t step = 0;
-      if (detail::parse_step(name, "", step) && (!newest || step > *newest) && complete(step)) {
-        newest = step;
+    std::vector<Number> const found = named_steps();
+    for (std::size_t i = found.size(); i-- > 0;) {
+      if (complete(found[i])) {
+        return found[i];
       }
+      expect_no_newer(found[i]);
     }
-    return newest;
+    return std::nullopt;
   }
 
   /// Every complete step, in rising order.
   [[nodiscard]] std::vector<Number> steps() const {
     std::vector<Number> found;
-    for (std::string const& name : detail::names_in<Late>(root_)) {
-      std::int64_t step = 0;
-      if (detail::parse_step(name, "", step) && complete(step)) {
-        std::size_t at = found.size();
+    for (std::int64_t const step : named_steps()) {
+      if (complete(step)) {
         found.push_back(step);
-        for (; at > 0 && found[at - 1] > step; --at) {
-          std::swap(found[at - 1], found[at]);
-        }
       }
     }
     return found;
@@ -171,7 +172,7 @@ class BasicStore {
     ManifestEntry const* const entry = files.find(name);
     if (entry == nullptr) {
       fail(Errc::invalid_argument, text("the checkpoint of step ", step, " has no file ", name,
-                                        "; it has ", names_text(files)));
+                                        "; it has ", files.names_text()));
     }
     std::string const path = text(directory(step), "/", name);
     if (detail::size_of_file(path) < 0) {
@@ -211,14 +212,30 @@ class BasicStore {
                 "digits, '.', '_' and '-', not beginning with '.', and not MANIFEST"));
     }
   }
-  [[nodiscard]] static std::string names_text(Manifest const& files) {
-    std::string out;
-    for (std::size_t i = 0; i < files.files.size() && i < 8; ++i) {
-      out += text(i == 0 ? "" : ", ", files.files[i].name);
+  /// Every step that has a directory, in rising order.
+  [[nodiscard]] std::vector<Number> named_steps() const {
+    std::vector<Number> found;
+    for (std::string const& name : detail::names_in<Late>(root_)) {
+      std::int64_t step = 0;
+      if (detail::parse_step(name, "", step)) {
+        found.push_back(step);
+      }
     }
-    return files.files.size() <= 8 ? out : text(out, ", ... (", files.files.size(), " in all)");
+    rlhf::detail::sort(found);
+    return found;
   }
-
+  /// Throws what reading the manifest of a step throws when a newer program wrote it.
+  void expect_no_newer(std::int64_t step) const {
+    if (detail::size_of_file(manifest_of(step)) >= 0) {
+      try {
+        static_cast<void>(manifest(step));
+      } catch (Error const& error) {
+        if (error.code() == Errc::invalid_argument) {
+          throw;
+        }
+      }
+    }
+  }
   /// Whether a step's manifest is whole and its files are there with their sizes.
   [[nodiscard]] bool complete(std::int64_t step) const {
     try {
@@ -239,7 +256,7 @@ class BasicStore {
     return parse_manifest_entry(as_text<Late>({bytes.data(), bytes.size()}), entry);
   }
   /// Collects the lines that `write` left into the manifest.
-  void write_manifest(std::int64_t step, std::string const& partial) const {
+  void write_manifest(std::int64_t step, std::string const& partial, std::int64_t files) const {
     struct stat status {};
     if (::lstat(partial.c_str(), &status) != 0 && errno == ENOENT) {
       fail(Errc::invalid_argument,
@@ -257,11 +274,15 @@ class BasicStore {
         fail(Errc::corrupted, text(path, " was not written to its end; commit only after every ",
                                    "rank's write has returned"));
       }
-      std::size_t at = found.files.size();
       found.files.push_back(entry);
-      for (; at > 0 && found.files[at].name < found.files[at - 1].name; --at) {
-        std::swap(found.files[at - 1], found.files[at]);
-      }
+    }
+    rlhf::detail::sort_by(found.files, [](ManifestEntry const& a, ManifestEntry const& b) {
+      return a.name < b.name;
+    });
+    if (files >= 0 && static_cast<std::int64_t>(found.files.size()) != files) {
+      fail(Errc::corrupted, text(partial, " has ", found.files.size(), " files, ", files,
+                                 " were expected: ", found.names_text(),
+                                 "; commit only after every rank's write has returned"));
     }
     detail::remove_tree<Late>(text(partial, "/MANIFEST"));  // of a commit that failed half-way
     detail::write_new<Late>(text(partial, "/MANIFEST"), as_bytes<Late>(to_text(found)));

@@ -176,6 +176,59 @@ TEST_CASE("a file that a rank did not finish stops the commit; the step before i
   CHECK(store.latest() == 2);
 }
 
+TEST_CASE("a set that lacks a rank's files is not committed") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 1);
+  save(store, 1, "good");
+  store.begin(2);
+  store.write(2, "rank-0", checkpoint::as_bytes("whole"));  // rank 1 died before it wrote
+  CHECK_THROWS_WITH_AS(store.commit(2, 2),
+                       doctest::Contains("has 1 files, 2 were expected: rank-0; commit only after"),
+                       rlhf::Error);
+  CHECK(store.latest() == 1);
+  store.write(2, "rank-1", checkpoint::as_bytes("whole"));
+  CHECK_THROWS_AS(store.commit(2, 1), rlhf::Error);
+  store.commit(2, 2);
+  CHECK(store.latest() == 2);
+}
+
+TEST_CASE("a checkpoint of a newer program is an error, and is neither passed over nor replaced") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 1);
+  save(checkpoint::Store(directory.path(), 0), 1, "old");
+  save(checkpoint::Store(directory.path(), 0), 2, "newer");
+  std::string const manifest = store.directory(2) + "/MANIFEST";
+  std::string newer(checkpoint::as_text(checkpoint::read_file(manifest)));
+  newer.replace(newer.find(" 1\n"), 3, " 2\n");
+  put(manifest, newer);
+  char const* const words =
+      "step-000000002/MANIFEST is a rlhf-checkpoint of version 2, this program reads versions up "
+      "to 1; use the newer program that wrote it";
+  CHECK_THROWS_WITH_AS(store.latest(), doctest::Contains(words), rlhf::Error);
+  CHECK_THROWS_WITH_AS(store.read(2, "model"), doctest::Contains(words), rlhf::Error);
+  CHECK(store.steps() == Steps{1});
+  store.begin(2);
+  store.write(2, "model", checkpoint::as_bytes("mine"));
+  CHECK_THROWS_WITH_AS(store.commit(2), doctest::Contains(words), rlhf::Error);
+  save(store, 3, "mine");
+  CHECK(store.latest() == 3);
+  CHECK(checkpoint::as_text(checkpoint::read_file(manifest)) == newer);
+  CHECK(checkpoint::as_text(checkpoint::read_file(store.directory(2) + "/model")) == "newer");
+}
+
+TEST_CASE("files that were swapped are noticed") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 0);
+  save(store, 1, "older");
+  save(store, 2, "newer");
+  fs::rename(store.directory(1) + "/model", directory / "aside");
+  fs::rename(store.directory(2) + "/model", store.directory(1) + "/model");
+  fs::rename(directory / "aside", store.directory(2) + "/model");
+  CHECK_THROWS_WITH_AS(store.read(1, "model"), doctest::Contains("model was damaged"), rlhf::Error);
+  CHECK_THROWS_WITH_AS(store.read(2, "model"), doctest::Contains("model was damaged"), rlhf::Error);
+  CHECK(load(store, 2, "state") == "state of newer");
+}
+
 TEST_CASE("damage to any file is noticed, and named") {
   test::TemporaryDirectory const directory;
   checkpoint::Store const store(directory.path(), 0);

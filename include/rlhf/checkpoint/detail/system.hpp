@@ -4,10 +4,10 @@
 
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/system_error.hpp>
 
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,19 +20,7 @@
 
 namespace rlhf::inline v0::checkpoint::detail {
 
-/// Throws `Error{io}`: `cannot <what> <path>: <the system's words>`, the number in `native_code`.
-template <class = void>
-[[noreturn]] void fail_system(std::string_view what, std::string_view path, int error,
-                              SourceLocation location = SourceLocation::current()) {
-  char buffer[128] = "unknown error";
-  // Two functions of that name are about: one returns the text, one a status.
-  struct Pick {
-    static char const* text(char const* found, char const*) noexcept { return found; }
-    static char const* text(int, char const* filled) noexcept { return filled; }
-  };
-  char const* const words = Pick::text(strerror_r(error, buffer, sizeof buffer), buffer);
-  throw Error(Errc::io, text("cannot ", what, " ", path, ": ", words), -1, error, location);
-}
+using rlhf::fail_system;
 
 /// Calls a system function until no signal interrupts it.
 template <class Call>
