@@ -45,8 +45,10 @@ class BoundDirect;
 ///     rlhf::sync::Link link(world, actor, generator, {}, rlhf::cuda::Packer{});
 ///
 /// Tables are made once, on the device that is current then, and stay there. Cost of a call: one
-/// launch. Thread safety: copies share their lanes; one caller for all of them.
-class Packer {
+/// launch. Thread safety: copies share their lanes; one caller for all of them. (A template, so
+/// that kernels are compiled where they are used; `Packer` is the only instance.)
+template <class Late = void>
+class BasicPacker {
  public:
   using Stream = StreamView;
   using Fence = Event;
@@ -59,7 +61,7 @@ class Packer {
     Table() = default;
 
    private:
-    friend class Packer;
+    friend class BasicPacker;
     struct Half {  // in memory that is freed without waiting for other ranks' kernels
       StreamBuffer jobs;
       StreamBuffer chunks;
@@ -73,11 +75,11 @@ class Packer {
     Pairs() = default;
 
    private:
-    friend class Packer;
+    friend class BasicPacker;
     Table::Half copy_;
   };
 
-  explicit Packer(PackerOptions options = {}) : options_(options) {}
+  explicit BasicPacker(PackerOptions options = {}) : options_(options) {}
 
   /// Errors: invalid_argument where a region cannot be one job (see `make_job`); cuda.
   [[nodiscard]] Table prepare(std::span<Region const> regions) const {
@@ -243,6 +245,8 @@ class Packer {
   PackerOptions options_;
   std::shared_ptr<Lanes> lanes_;
 };
+
+using Packer = BasicPacker<>;
 
 /// The direct route of a packer.
 template <comm::Communicator C>
