@@ -36,6 +36,17 @@ struct PackerOptions {
   int blocks = 32;
 };
 
+namespace detail {
+
+/// Jobs and chunks in device memory that is freed without waiting for other ranks' kernels.
+struct DeviceTable {
+  StreamBuffer jobs;
+  StreamBuffer chunks;
+  std::uint32_t count = 0;
+};
+
+}  // namespace detail
+
 template <comm::Communicator C>
 class BoundDirect;
 
@@ -62,13 +73,8 @@ class BasicPacker {
 
    private:
     friend class BasicPacker;
-    struct Half {  // in memory that is freed without waiting for other ranks' kernels
-      StreamBuffer jobs;
-      StreamBuffer chunks;
-      std::uint32_t count = 0;
-    };
-    Half pack_;
-    Half unpack_;
+    detail::DeviceTable pack_;
+    detail::DeviceTable unpack_;
   };
   class Pairs {
    public:
@@ -76,7 +82,7 @@ class BasicPacker {
 
    private:
     friend class BasicPacker;
-    Table::Half copy_;
+    detail::DeviceTable copy_;
   };
 
   explicit BasicPacker(PackerOptions options = {}) : options_(options) {}
@@ -155,7 +161,7 @@ class BasicPacker {
     if (jobs.empty()) {
       return;
     }
-    Table::Half const half = half_of(jobs, elements);
+    detail::DeviceTable const half = half_of(jobs, elements);
     cuda::Stream const stream;
     StreamBuffer const sums(8 * placed.size(), stream);
     check(cudaMemsetAsync(sums.data(), 0, sums.size(), stream.get()), "cudaMemsetAsync");
@@ -198,9 +204,9 @@ class BasicPacker {
     cuda::Stream streams[3];
   };
 
-  [[nodiscard]] static Table::Half half_of(std::vector<Job> const& jobs,
-                                           std::vector<std::int64_t> const& elements) {
-    Table::Half half;
+  [[nodiscard]] static detail::DeviceTable half_of(std::vector<Job> const& jobs,
+                                                   std::vector<std::int64_t> const& elements) {
+    detail::DeviceTable half;
     std::vector<Chunk> chunks;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       std::int64_t const each = chunk_elements(chunk_bytes, jobs[i].to_type);
@@ -226,14 +232,15 @@ class BasicPacker {
     }
     return buffer;
   }
-  [[nodiscard]] static detail::MoveWork work_of(Table::Half const& half) {
+  [[nodiscard]] static detail::MoveWork work_of(detail::DeviceTable const& half) {
     detail::MoveWork work;
     work.jobs = reinterpret_cast<Job const*>(half.jobs.data());
     work.chunks = reinterpret_cast<Chunk const*>(half.chunks.data());
     work.count = half.count;
     return work;
   }
-  void move(Table::Half const& half, std::ptrdiff_t from, std::ptrdiff_t to, Stream stream) const {
+  void move(detail::DeviceTable const& half, std::ptrdiff_t from, std::ptrdiff_t to,
+            Stream stream) const {
     detail::MoveWork work = work_of(half);
     work.from_base = from;
     work.to_base = to;
