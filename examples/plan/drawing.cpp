@@ -357,8 +357,7 @@ std::string timeline_panel(Study const& study, double& top) {
                        top - 4, bottom + 4);
     bool const flip = at > width - margin - 260;
     out += label(at + (flip ? -6 : 6), top - 8,
-                 fmt::format("predicted {} from the load of each rank",
-                             seconds_text(study.prediction.seconds)),
+                 fmt::format("predicted {}", seconds_text(study.prediction.seconds)),
                  flip ? "end" : "start", "bound");
   }
   top = bottom + 50;
