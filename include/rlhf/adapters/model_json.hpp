@@ -160,7 +160,7 @@ class ModelReader {
     Range const layers = range(entry, "l");
     Range const experts = range(entry, "e");
     bool const is_expert = entry.contains("expert");
-    require(!is_expert || word(entry, "expert") == "e", "must say \"expert\": \"e\"");
+    require(!is_expert || word(entry, "expert") == "e", R"(must say "expert": "e")");
     require(!is_expert || experts.given, "is an expert but gives no range of e");
     require(!layers.given || layers.end <= model.layers, "reaches beyond the model's \"layers\"");
     require(!is_expert || experts.end <= model.experts, "reaches beyond the model's \"experts\"");

@@ -11,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
 namespace rlhf::inline v0::cuda {
 
@@ -213,7 +212,7 @@ namespace detail {
       fail(Errc::invalid_argument, "elements are not aligned to their size");
     }
   }
-  constexpr std::int64_t limit = std::numeric_limits<std::uint32_t>::max();
+  constexpr std::int64_t limit = 0xffffffffU;
   if (rows > limit || row > limit || row / job.width > limit / (rows == 0 ? 1 : rows)) {
     fail(Errc::invalid_argument,
          text("a box of ", rows * row, " elements is too large for one job; use smaller buckets"));

@@ -58,8 +58,8 @@ template <class T>
 template <class T>
 void expect_whole(BasicPlacement<T> const& placement, char const* side) {
   struct Checked {
-    std::int32_t pattern;
-    Shape global;
+    std::int32_t pattern = 0;
+    Shape global{};
   };
   rlhf::detail::late_vector<Checked, T> checked;  // few: parameters that lie alike come together
   for (auto const& parameter : placement.parameters) {

@@ -25,6 +25,31 @@ struct SimulatedTransfer {
   std::int64_t bytes = 0;
 };
 
+namespace detail {
+
+/// Buckets that a simulation takes at once, so that it has at most so many steps: a power of two.
+template <class Flows>
+[[nodiscard]] std::int64_t buckets_of_step(Flows const& flows, std::int64_t bucket_bytes,
+                                           std::int64_t most_steps) {
+  std::int64_t longest = 1;
+  for (Flow const& flow : flows) {
+    std::int64_t const buckets = full_buckets(flow.bytes, bucket_bytes);
+    longest = buckets > longest ? buckets : longest;
+  }
+  std::int64_t each = 1;
+  for (bool many = true; many;) {
+    std::int64_t steps = 0;
+    for (Flow const& flow : flows) {
+      steps += (full_buckets(flow.bytes, bucket_bytes) + each - 1) / each;
+    }
+    many = steps > most_steps && each < longest;
+    each *= many ? 2 : 1;
+  }
+  return each;
+}
+
+}  // namespace detail
+
 /// Lets every bucket start, in the plan's order, when its sender and its receivers are free and,
 /// where it is passed on, when it has arrived. A rank sends and receives at once, one transfer each
 /// way; a broadcast costs its source the bytes once, as a ring does.
@@ -37,21 +62,8 @@ template <class T, class Visit>
 double simulate(BasicPlan<T> const& plan, rlhf::detail::late_vector<Flow, T> const& flows,
                 std::int64_t bucket_bytes, BasicTopology<T> const& topology,
                 std::int64_t most_steps, Visit&& visit) {
-  std::int64_t longest = 1;
-  for (Flow const& flow : flows) {
-    std::int64_t const buckets = full_buckets(flow.bytes, bucket_bytes);
-    longest = buckets > longest ? buckets : longest;
-  }
-  std::int64_t each = 1;  // buckets of a step
-  for (bool many = true; many;) {
-    std::int64_t steps = 0;
-    for (Flow const& flow : flows) {
-      steps += (full_buckets(flow.bytes, bucket_bytes) + each - 1) / each;
-    }
-    many = steps > most_steps && each < longest;
-    each *= many ? 2 : 1;
-  }
-  std::int64_t const step_bytes = each * bucket_bytes;
+  std::int64_t const step_bytes =
+      detail::buckets_of_step(flows, bucket_bytes, most_steps) * bucket_bytes;
 
   struct Step {
     std::int32_t turn = 0;

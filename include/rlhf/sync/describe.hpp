@@ -151,9 +151,9 @@ template <class T>
 void check_apart(BasicLocalParameters<T> const& source,
                  BasicLocalParameters<T> const& destination) {
   struct Range {
-    std::uintptr_t begin;
-    std::uintptr_t end;
-    std::string_view name;
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    std::string_view name{};
   };
   auto const ranges_of = [](BasicLocalParameters<T> const& side) {
     rlhf::detail::late_vector<Range, T> out;
