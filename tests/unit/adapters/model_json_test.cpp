@@ -108,10 +108,12 @@ TEST_CASE("a broken list is named with file, entry and reason") {
 TEST_CASE("misspelt keys are refused with the nearest known one") {
   CHECK_HAS(refusal("{\"layer\": 2, \"entries\": []}"),
             "has an unknown key \"layer\"; the nearest known one is \"layers\"");
-  for (auto const& [wrong, right] :
+  for (auto const& words :
        {std::pair("\"splitt\": {\"tensor\": 0}", "split"), std::pair("\"range\": {}", "ranges"),
         std::pair("\"heds\": 4", "heads"), std::pair("\"split\": {\"tenosr\": 0}", "tensor"),
         std::pair("\"tied\": \"y\"", "tied_to"), std::pair("\"ranges\": {\"L\": [0, 1]}", "l")}) {
+    std::string const wrong = words.first;
+    std::string const right = words.second;
     CAPTURE(wrong);
     std::string const message = entry(rlhf::text("\"shape\": [8], ", wrong));
     CHECK_HAS(message, "entry 0 (x): has an unknown key");
