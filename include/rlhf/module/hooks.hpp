@@ -7,17 +7,22 @@
 /// | `void validate()` | once, after every model's setup |
 /// | `void before_episode(Episode)`, `void after_episode(Episode)` | around every episode |
 /// | `R forward_step(Batch const&, Step)` | inference on a batch; R is the model's choice |
-/// | `R train_step(std::span<Batch const>, Step)` | one optimizer step over micro-batches |
+/// | `R train_step(std::span<Batch const>, Step)` | one optimizer step over micro-batches, of type
+/// `TrainBatch` where the model names one |
 /// | `R eval_step(Batch const&)` | evaluation on a batch |
-/// | `void save_checkpoint(Step)`, `void load_checkpoint(Step)` | weights and optimizer |
-/// | `D build_dataset(std::span<std::string const>, Purpose)` | prompts to a `data::Dataset` |
+/// | `void save_checkpoint(checkpoint::FilesToSave&, Step)`, `void
+/// load_checkpoint(checkpoint::FilesToLoad const&, Step)` | weights and optimizer, into and from
+/// files that belong to one checkpoint of the whole run |
+/// | `void save_checkpoint(Step)`, `void load_checkpoint(Step)` | the same by the model's own means
+/// | | `D build_dataset(std::span<std::string const>, Purpose)` | prompts to a `data::Dataset` |
 ///
-/// `Batch` is a nested type of the model. A hook that a model does not define costs nothing. One
-/// that is private, misspelt or takes other arguments is refused with a sentence by `CheckModel`,
-/// which every function here instantiates. Misspelt is a name from a list (detail/near_names.hpp:
-/// other spellings, and every hook with one letter left out, doubled or swapped with the next) in a
-/// model that lacks the hook itself. Hooks may be overloaded, templates or inherited. Of a final
-/// class, one that is private, or overloaded and fits none of the calls, is taken for absent.
+/// `Batch`, and `TrainBatch` if it is another, are nested types of the model. A hook that a model
+/// does not define costs nothing. One that is private, misspelt or takes other arguments is refused
+/// with a sentence by `CheckModel`, which every function here instantiates. Misspelt is a name from
+/// a list (detail/near_names.hpp: other spellings, and every hook with one letter left out, doubled
+/// or swapped with the next) in a model that lacks the hook itself. Hooks may be overloaded,
+/// templates or inherited. Of a final class, one that is private, or overloaded and fits none of
+/// the calls, is taken for absent.
 #pragma once
 
 #include <rlhf/core/ids.hpp>
@@ -42,12 +47,23 @@ struct Refused {
 template <class M>
 struct BatchesOf {
   using One = Refused;
-  using Several = Refused;
 };
 template <HasBatch M>
 struct BatchesOf<M> {
   using One = typename M::Batch;
-  using Several = std::span<typename M::Batch const>;
+};
+template <class M>
+struct TrainBatchesOf {
+  using One = Refused;
+  using Several = Refused;
+};
+template <class M>
+  requires requires {
+    typename TrainBatch<M>::type;
+  }
+struct TrainBatchesOf<M> {
+  using One = typename TrainBatch<M>::type;
+  using Several = std::span<One const>;
 };
 
 }  // namespace model_detail
@@ -56,7 +72,9 @@ struct BatchesOf<M> {
 template <class M>
 using BatchOf = typename model_detail::BatchesOf<M>::One;
 template <class M>
-using MicroBatchesOf = typename model_detail::BatchesOf<M>::Several;
+using TrainBatchOf = typename model_detail::TrainBatchesOf<M>::One;
+template <class M>
+using MicroBatchesOf = typename model_detail::TrainBatchesOf<M>::Several;
 
 namespace hook {
 
@@ -143,21 +161,50 @@ constexpr decltype(auto) eval_step(M& model, BatchOf<M> const& batch) {
   }
 }
 
-/// Calls `model.save_checkpoint(step())` if there is one.
+/// Calls `model.save_checkpoint(step())` if there is one that takes no files.
 template <class M>
 constexpr void save_checkpoint(M& model) {
   static_assert(sizeof(CheckModel<M>) != 0);
   if constexpr (is_valid_model<M> && model_detail::has_save_checkpoint<M>) {
-    model.save_checkpoint(model.step());
+    if constexpr (!model_detail::SavesFiles<M>) {
+      model.save_checkpoint(model.step());
+    }
+  }
+}
+/// Calls `model.save_checkpoint(files, step())`, or `model.save_checkpoint(step())`, if there is
+/// one.
+template <class M>
+void save_checkpoint(M& model, checkpoint::FilesToSave& files) {
+  static_assert(sizeof(CheckModel<M>) != 0);
+  if constexpr (is_valid_model<M> && model_detail::has_save_checkpoint<M>) {
+    if constexpr (model_detail::SavesFiles<M>) {
+      model.save_checkpoint(files, model.step());
+    } else {
+      model.save_checkpoint(model.step());
+    }
   }
 }
 
-/// Calls `model.load_checkpoint(step)` if there is one.
+/// Calls `model.load_checkpoint(step)` if there is one that takes no files.
 template <class M>
 constexpr void load_checkpoint(M& model, Step step) {
   static_assert(sizeof(CheckModel<M>) != 0);
   if constexpr (is_valid_model<M> && model_detail::has_load_checkpoint<M>) {
-    model.load_checkpoint(step);
+    if constexpr (!model_detail::LoadsFiles<M>) {
+      model.load_checkpoint(step);
+    }
+  }
+}
+/// Calls `model.load_checkpoint(files, step)`, or `model.load_checkpoint(step)`, if there is one.
+template <class M>
+void load_checkpoint(M& model, checkpoint::FilesToLoad const& files, Step step) {
+  static_assert(sizeof(CheckModel<M>) != 0);
+  if constexpr (is_valid_model<M> && model_detail::has_load_checkpoint<M>) {
+    if constexpr (model_detail::LoadsFiles<M>) {
+      model.load_checkpoint(files, step);
+    } else {
+      model.load_checkpoint(step);
+    }
   }
 }
 

@@ -37,7 +37,7 @@ class Implementation {
   void advance_step() noexcept;
   void advance_episode() noexcept;
   void open_data(data::SamplerOptions);
-  void draw(std::vector<data::Draw>&);
+  std::int64_t draw(std::vector<data::Draw>&);
   [[nodiscard]] data::SamplerState data_state() const;
   void restore_data(data::SamplerState const&, data::AcceptedChanges const& = {});
 };
@@ -90,11 +90,15 @@ class Implementation<Parallel, Sync, Data, true> : LayoutStorage<Parallel>, Data
     this->sampler.emplace(data::make_sampler<Data>(std::move(options)));
   }
   /// This rank's share of the next episode's prompts: that of its data index. The ranks of one
-  /// replica get the same share. Requires open_data and present(); moves on on every rank that
-  /// calls it.
-  void draw(std::vector<data::Draw>& out) requires draws_prompts {
-    expects(present(), "only ranks of the module's mesh draw prompts");
-    opened().next(coordinate().data, layout().data, out);
+  /// replica get the same share, ranks outside of the mesh none. Every rank that calls it moves on.
+  /// Requires open_data. Returns the samples of the episode, all shares together.
+  std::int64_t draw(std::vector<data::Draw>& out) requires draws_prompts {
+    std::int64_t const samples =
+        opened().next(present() ? coordinate().data : 0, layout().data, out);
+    if (!present()) {
+      out.clear();
+    }
+    return samples;
   }
   [[nodiscard]] data::SamplerState data_state() const requires draws_prompts {
     expects(this->sampler.has_value(), "open_data must be called before the data state is taken");

@@ -311,3 +311,41 @@ TEST_CASE("what cannot be deleted does not undo a commit") {
     CHECK(store.latest() == 2);
   }
 }
+
+TEST_CASE("files in directories belong to a checkpoint as others do") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory / "root", 2);
+  for (std::int64_t const step : {1, 2, 3}) {
+    store.begin(step);
+    store.write(step, "plain", checkpoint::as_bytes("p"));
+    store.write(step, "actor/weights.rank-0", checkpoint::as_bytes("actor's"));
+    store.write(step, "actor/weights.rank-1", checkpoint::as_bytes("of rank 1"));
+    store.write(step, "critic/weights.rank-0", checkpoint::as_bytes("critic's"));
+    CHECK_THROWS_WITH_AS(store.write(step, "actor/weights.rank-1", checkpoint::as_bytes("again")),
+                         doctest::Contains("already has a file actor/weights.rank-1"), rlhf::Error);
+    CHECK(store.commit(step, 4).problem.empty());
+  }
+  CHECK(store.steps() == Steps{2, 3});
+  CHECK(load(store, 3, "actor/weights.rank-1") == "of rank 1");
+  CHECK(load(store, 3, "critic/weights.rank-0") == "critic's");
+  CHECK(store.manifest(3).files.size() == 4);
+  CHECK(names_in(store.directory(3) + "/actor") ==
+        std::vector<std::string>{"weights.rank-0", "weights.rank-1"});
+  for (char const* const wrong : {"a/b/c", "/a", "a/", "../a", "a/.b", ".a/b", "a/MANIFEST"}) {
+    CHECK_THROWS_WITH_AS(store.write(4, wrong, checkpoint::as_bytes("x")),
+                         doctest::Contains("cannot be the name of a checkpoint's file"),
+                         rlhf::Error);
+  }
+  CHECK_THROWS_WITH_AS(store.write(4, "actor/x", checkpoint::as_bytes("x")),
+                       doctest::Contains("step 4 was not begun"), rlhf::Error);
+  // A rank that was killed while it wrote left a file without an entry.
+  store.begin(4);
+  store.write(4, "actor/weights.rank-0", checkpoint::as_bytes("whole"));
+  put(store.root() + "/step-000000004.partial/actor/weights.rank-1", "half");
+  CHECK_THROWS_WITH_AS(store.commit(4), doctest::Contains("actor/weights.rank-1 was not written"),
+                       rlhf::Error);
+  // One file of a directory is lost: the step is passed over.
+  CHECK(store.latest() == 3);
+  fs::remove(store.directory(3) + "/actor/weights.rank-0");
+  CHECK(store.latest() == 2);
+}

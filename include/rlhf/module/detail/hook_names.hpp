@@ -2,6 +2,7 @@
 /// Which hooks a model defines: overloaded, a template, private, inherited. Layer: module, private.
 #pragma once
 
+#include <rlhf/checkpoint/model_files.hpp>
 #include <rlhf/core/ids.hpp>
 #include <rlhf/data/concepts.hpp>
 #include <rlhf/sync/concepts.hpp>
@@ -44,7 +45,23 @@ concept ForwardStepFits = requires(M& m, typename M::Batch const& b) {
   m.forward_step(b, Step{});
 };
 template <class M>
-concept TrainStepFits = requires(M& m, std::span<typename M::Batch const> b) {
+concept HasTrainBatch = requires {
+  typename M::TrainBatch;
+};
+/// What a micro-batch of training is: `TrainBatch` where the model names it, else its `Batch`.
+template <class M, bool Named = HasTrainBatch<M>>
+struct TrainBatch {};
+template <HasBatch M>
+struct TrainBatch<M, false> {
+  using type = typename M::Batch;
+};
+template <class M>
+struct TrainBatch<M, true> {
+  using type = typename M::TrainBatch;
+};
+
+template <class M>
+concept TrainStepFits = requires(M& m, std::span<typename TrainBatch<M>::type const> b) {
   {m.train_step(b, Step{})};
   requires(!std::is_void_v<decltype(m.train_step(b, Step{}))>);
 };
@@ -53,11 +70,19 @@ concept EvalStepFits = requires(M& m, typename M::Batch const& b) {
   m.eval_step(b);
 };
 template <class M>
-concept SaveCheckpointFits = requires(M& m) {
+concept SavesFiles = requires(M& m, checkpoint::FilesToSave& files) {
+  m.save_checkpoint(files, Step{});
+};
+template <class M>
+concept SaveCheckpointFits = SavesFiles<M> || requires(M& m) {
   m.save_checkpoint(Step{});
 };
 template <class M>
-concept LoadCheckpointFits = requires(M& m) {
+concept LoadsFiles = requires(M& m, checkpoint::FilesToLoad const& files) {
+  m.load_checkpoint(files, Step{});
+};
+template <class M>
+concept LoadCheckpointFits = LoadsFiles<M> || requires(M& m) {
   m.load_checkpoint(Step{});
 };
 template <class M>
@@ -114,7 +139,9 @@ inline constexpr bool has_any_hook =
 
 /// Whether some hook that takes a batch is defined.
 template <class M>
-inline constexpr bool takes_batches = has_forward_step<M> || has_train_step<M> || has_eval_step<M>;
+inline constexpr bool takes_batches = has_forward_step<M> || has_eval_step<M> ||
+                                      (has_train_step<M> &&
+                                       !requires { typename TrainBatch<M>::type; });
 
 }  // namespace model_detail
 }  // namespace rlhf::inline v0

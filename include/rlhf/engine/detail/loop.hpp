@@ -1,0 +1,497 @@
+/// @file
+/// The episode loop of an engine whose graph is sound. Layer: engine, private.
+#pragma once
+
+#include <rlhf/checkpoint/model_files.hpp>
+#include <rlhf/checkpoint/store.hpp>
+#include <rlhf/comm/operations.hpp>
+#include <rlhf/core/clock.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/ids.hpp>
+#include <rlhf/engine/detail/parts.hpp>
+#include <rlhf/engine/detail/progress.hpp>
+#include <rlhf/engine/detail/saved_state.hpp>
+#include <rlhf/engine/options.hpp>
+#include <rlhf/sync/link.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace rlhf::inline v0::engine {
+
+/// Tells nobody anything. What `run` takes may have any of these members; each is called on the
+/// rank where it happened.
+///
+/// | member | called |
+/// |---|---|
+/// | `made(Value const&, std::string_view stage)` | with the rows of a share, on its speaker |
+/// | `trained(Result const&, std::string_view trainer)` | behind every `train_step`, on its ranks |
+/// | `evaluate(Episode)` | on every rank, with synced weights, as often as the options say |
+/// | `finished(EpisodeReport const&)` | behind every episode, on every rank |
+struct NoObserver {};
+
+namespace detail {
+
+/// The working loop, and one that accepts everything where the graph is wrong, so that the refusal
+/// is the only error.
+template <bool Valid, class C, class... Nodes>
+class Loop {
+ public:
+  template <class... Anything>
+  explicit Loop(Anything&&...) noexcept {}
+  template <class... Observer>
+  void run(Observer&&...);
+  template <class... Observer>
+  void begin(Observer&&...);
+  template <class... Observer>
+  void round(Observer&&...);
+  [[nodiscard]] Episode episode() const noexcept;
+  [[nodiscard]] EpisodeReport const& report() const noexcept;
+  [[nodiscard]] Options const& options() const noexcept;
+};
+
+template <class C, class... Nodes>
+class Loop<true, C, Nodes...> {
+  using Kind = NodeKind;
+  using AllParts = Parts<Nodes...>;
+  template <std::size_t At>
+  using NodeAt = typename AllParts::template NodeAt<At>;
+
+ public:
+  Loop(C& world, Options options, Nodes... nodes)
+      : world_(&world),
+        options_(std::move(options)),
+        parts_(std::move(nodes)...) {
+    check_options();
+    progress_.episodes = options_.episodes;
+    progress_.ahead = options_.episodes_ahead;
+    progress_.reserve();
+    if (options_.episodes_ahead > 0 && !parts_.mark_ahead()) {
+      fail(
+          Errc::invalid_argument,
+          text("engine::Options::episodes_ahead is ", options_.episodes_ahead, ", but every rank ",
+               "that draws prompts also trains, so that nothing can be generated beside training; ",
+               "give the generator ranks of its own, or set episodes_ahead to 0"));
+    }
+    parts_.for_each([&](auto& work) { work.made.resize(progress_.rows.size()); });
+  }
+  Loop(Loop&&) = delete;
+  Loop(Loop const&) = delete;
+  Loop& operator=(Loop&&) = delete;
+  Loop& operator=(Loop const&) = delete;
+  ~Loop() = default;
+
+  /// All episodes that are left. Collective over the world.
+  template <class Observer = NoObserver>
+  void run(Observer&& observer = {}) {
+    begin(observer);
+    while (progress_.episode < options_.episodes) {
+      round(observer);
+    }
+  }
+  /// `run` in two: everything before the first episode, then one episode at a time.
+  template <class Observer = NoObserver>
+  void begin(Observer&& observer = {}) {
+    parts_.for_each_model([&](auto& model, std::string_view name) {
+      guarded(name, "setup", [&] { hook::setup(model); });
+    });
+    parts_.for_each_model([&](auto& model, std::string_view name) {
+      guarded(name, "validate", [&] { hook::validate(model); });
+    });
+    bool const resumed = load();
+    make_links(resumed);
+    for (std::int64_t e = progress_.episode + progress_.made; e < progress_.end_of_flight(); ++e) {
+      make_ahead(e, observer);
+    }
+    if (!resumed && options_.evaluate_before) {
+      evaluate(observer);
+    }
+  }
+  template <class Observer = NoObserver>
+  void round(Observer&& observer = {}) {
+    std::int64_t const start = steady_nanoseconds();
+    std::int64_t const e = progress_.episode;
+    std::int64_t const next = e + options_.episodes_ahead;
+    report_ = {};
+    if (options_.episodes_ahead > 0) {
+      receive_from_ahead(e);
+      if (next < options_.episodes) {
+        make_ahead(next, observer);
+      }
+    } else {
+      draw(e);
+    }
+    before_episode(false);
+    make(e, false, observer);
+    report_.episode = e;
+    report_.rows = progress_.rows[progress_.slot(e)];
+    report_.version = progress_.versions[progress_.slot(e)];
+    report_.version_lag = e - report_.version;
+    report_.rollout_seconds = seconds_since(start);
+    train(e, observer);
+    after_episode(false);
+    ++progress_.episode;
+    sync_due();
+    if (is_time_to_save()) {
+      save();
+    }
+    if (options_.evaluate_every > 0 && progress_.episode % options_.evaluate_every == 0) {
+      evaluate(observer);
+    }
+    report_.seconds = seconds_since(start);
+    if constexpr (requires { observer.finished(report_); }) {
+      observer.finished(report_);
+    }
+  }
+
+  /// Episodes that are done.
+  [[nodiscard]] Episode episode() const noexcept { return Episode{progress_.episode}; }
+  [[nodiscard]] EpisodeReport const& report() const noexcept { return report_; }
+  [[nodiscard]] Options const& options() const noexcept { return options_; }
+
+ private:
+  template <class Node>
+  struct LinkOf {
+    using type = Nothing;
+  };
+  template <class S, class D>
+  struct LinkOf<SyncNode<S, D>> {
+    using type = sync::Link<S, D, C>;
+  };
+
+  // --- before the first episode ---------------------------------------------------------------
+
+  void check_options() {
+    expects(options_.episodes >= 0, "engine::Options::episodes must be 0 or more");
+    expects(options_.episodes_ahead >= 0, "engine::Options::episodes_ahead must be 0 or more");
+    expects(options_.save_every >= 1, "engine::Options::save_every must be 1 or more");
+    expects(options_.keep >= 0, "engine::Options::keep must be 0 (all) or more");
+    expects(options_.evaluate_every >= 0, "engine::Options::evaluate_every must be 0 or more");
+    int slowest = 1;
+    std::string_view slowest_name;
+    parts_.for_each([&]<class Node>(Work<Node>& work) {
+      if constexpr (Node::kind == Kind::sync) {
+        if (int const frequency = Node::Destination::SyncPolicy::frequency; frequency > slowest) {
+          slowest = frequency;
+          slowest_name = work.node.name;
+        }
+      }
+    });
+    int const lag = options_.episodes_ahead + slowest - 1;
+    if (options_.max_version_lag >= 0 && lag > options_.max_version_lag) {
+      std::string const why = slowest > 1 ? text(slowest_name, " runs every ", slowest, " episodes")
+                                          : "syncs run every";
+      fail(Errc::invalid_argument,
+           text("rollouts would come from weights up to ", lag, " episodes old, ",
+                "engine::Options::max_version_lag allows ", options_.max_version_lag,
+                ": episodes_ahead is ", options_.episodes_ahead, ", the sync ", why,
+                "; lower one of them"));
+    }
+  }
+
+  /// Links, and the first sync: of all of them in a fresh run; of those that sync again in one that
+  /// was resumed, whose other destinations come from their own checkpoints.
+  void make_links(bool resumed) {
+    AllParts::in_order([&]<std::size_t At>() {
+      using Node = NodeAt<At>;
+      if constexpr (Node::kind == Kind::sync) {
+        Node& node = parts_.template at<At>().node;
+        auto& link = std::get<At>(links_);
+        guarded(node.name, "plan",
+                [&] { link.emplace(*world_, *node.source, *node.destination, node.options); });
+        if (!resumed || Node::Destination::SyncPolicy::frequency > 0) {
+          guarded(node.name, "sync", [&] { link->sync(Version{progress_.episode}); });
+        }
+      }
+    });
+    progress_.version = progress_.episode;
+  }
+
+  // --- one episode ----------------------------------------------------------------------------
+
+  [[nodiscard]] static double seconds_since(std::int64_t start) noexcept {
+    return static_cast<double>(steady_nanoseconds() - start) * 1e-9;
+  }
+  template <class W>
+  [[nodiscard]] static Shares shares(W const& work) {
+    return shares_of(*work.node.model);
+  }
+
+  /// How many rows an episode has, and which prompts are this rank's: every rank draws, so that all
+  /// know the first and are in the same state.
+  void draw(std::int64_t episode) {
+    parts_.for_each([&]<class Node>(Work<Node>& work) {
+      if constexpr (Node::kind == Kind::prompts) {
+        guarded(work.node.name, "draw",
+                [&] { progress_.rows[progress_.slot(episode)] = work.node.model->draw(draws_); });
+      }
+    });
+    progress_.versions[progress_.slot(episode)] = progress_.version;
+  }
+
+  template <class Observer>
+  void make_ahead(std::int64_t episode, Observer& observer) {
+    draw(episode);
+    before_episode(true);
+    make(episode, true, observer);
+    after_episode(true);
+  }
+
+  /// What crosses from parts that are ahead to those that are not, while both are here.
+  void receive_from_ahead(std::int64_t episode) {
+    AllParts::in_order([&]<std::size_t At>() {
+      if (!parts_.template at<At>().ahead) {
+        gather<At>(episode, true);
+      }
+    });
+  }
+  /// Brings a part's inputs, as far as they come from parts that are ahead, or are not.
+  template <std::size_t At>
+  void gather(std::int64_t episode, bool from_ahead) {
+    using Node = NodeAt<At>;
+    if constexpr (Node::Inputs::count > 0) {
+      gather_values(parts_.template at<At>(), episode, from_ahead, typename Node::Inputs{},
+                    std::make_index_sequence<static_cast<std::size_t>(Node::Inputs::count)>{});
+    }
+  }
+  template <class W, class... Values, std::size_t... V>
+  void gather_values(W& work, std::int64_t episode, bool from_ahead, Inputs<Values...>,
+                     std::index_sequence<V...>) {
+    (gather_value<V>(work, parts_.template maker<Values>(), episode, from_ahead), ...);
+  }
+  template <std::size_t V, class W, class From>
+  void gather_value(W& work, From& from, std::int64_t episode, bool from_ahead) {
+    if (from.ahead != from_ahead) {
+      return;
+    }
+    guarded(work.node.name, "input", [&] {
+      std::int64_t const rows = progress_.rows[progress_.slot(episode)];
+      std::get<V>(work.received.values) =
+          &std::get<V>(work.received.exchanges)
+               .run(*world_, shares(from), shares(work), rows, Deal{0, rows, nullptr},
+                    from.made[progress_.slot(episode)]);
+    });
+  }
+
+  template <class Observer>
+  void make(std::int64_t episode, bool ahead, Observer& observer) {
+    AllParts::in_order([&]<std::size_t At>() {
+      using Node = NodeAt<At>;
+      if constexpr (makes_value<Node>) {
+        auto& work = parts_.template at<At>();
+        if (work.ahead == ahead) {
+          gather<At>(episode, ahead);
+          if (work.node.model->present()) {
+            make_value<Node>(work, episode, observer);
+          }
+        }
+      }
+    });
+  }
+  template <class Node, class Observer>
+  void make_value(Work<Node>& work, std::int64_t episode, Observer& observer) {
+    Shares const mine = shares(work);
+    int const share = mine.of(work.node.model->rank());
+    std::int64_t const all = progress_.rows[progress_.slot(episode)];
+    std::int64_t const rows = split_evenly(all, mine.count(), share).size();
+    typename Node::Output& out = work.made[progress_.slot(episode)];
+    if (rows == 0) {
+      clear_rows(out);
+      return;
+    }
+    if constexpr (Node::kind == Kind::prompts) {
+      guarded(work.node.name, "prompts",
+              [&] { out = work.node.make(std::span<data::Draw const>(draws_)); });
+    } else if constexpr (Node::kind == Kind::stage) {
+      guarded(work.node.name, "forward_step", [&] { run_stage(work, rows, out); });
+    } else {
+      guarded(work.node.name, "compute", [&] {
+        out = std::apply([&](auto const*... values) { return work.node.function(*values...); },
+                         work.received.values);
+      });
+    }
+    if constexpr (requires { observer.made(out, work.node.name); }) {
+      if (mine.speaker(share) == world_->rank()) {
+        observer.made(out, work.node.name);
+      }
+    }
+  }
+
+  template <class Observer>
+  void train(std::int64_t episode, Observer& observer) {
+    std::int64_t const start = steady_nanoseconds();
+    AllParts::in_order([&]<std::size_t At>() {
+      using Node = NodeAt<At>;
+      if constexpr (Node::kind == Kind::train) {
+        auto& work = parts_.template at<At>();
+        gather<At>(episode, false);
+        if (work.node.model->present()) {
+          guarded(work.node.name, "train_step", [&] {
+            run_training(*world_, work, progress_.rows[progress_.slot(episode)], options_.seed,
+                         episode, [&](auto const& result) {
+                           if constexpr (requires { observer.trained(result, work.node.name); }) {
+                             observer.trained(result, work.node.name);
+                           }
+                         });
+          });
+        }
+      }
+    });
+    report_.train_seconds = seconds_since(start);
+  }
+
+  void sync_due() {
+    std::int64_t const start = steady_nanoseconds();
+    progress_.in_step = true;
+    AllParts::in_order([&]<std::size_t At>() {
+      using Node = NodeAt<At>;
+      if constexpr (Node::kind == Kind::sync) {
+        auto& link = *std::get<At>(links_);
+        if (link.due(episode())) {
+          guarded(parts_.template at<At>().node.name, "sync",
+                  [&] { link.sync(Version{progress_.episode}); });
+          report_.sync_bytes += link.report().bytes;
+        } else if (Node::Destination::SyncPolicy::frequency != 0) {
+          progress_.in_step = false;
+        }
+      }
+    });
+    if (progress_.in_step) {
+      progress_.version = progress_.episode;
+    }
+    report_.sync_seconds = seconds_since(start);
+  }
+
+  template <class Observer>
+  void evaluate(Observer& observer) {
+    if constexpr (requires { observer.evaluate(Episode{}); }) {
+      guarded("engine", "evaluation", [&] { observer.evaluate(episode()); });
+    }
+  }
+  void before_episode(bool ahead) {
+    parts_.for_each_model([&](auto& model, std::string_view name) {
+      if (parts_.is_ahead(&model) == ahead) {
+        guarded(name, "before_episode", [&] { hook::before_episode(model); });
+      }
+    });
+  }
+  void after_episode(bool ahead) {
+    parts_.for_each_model([&](auto& model, std::string_view name) {
+      if (parts_.is_ahead(&model) == ahead) {
+        guarded(name, "after_episode", [&] { hook::after_episode(model); });
+      }
+    });
+  }
+
+  /// Runs a phase. What goes wrong in it gets its name, and ends the waits of other ranks.
+  template <class Phase>
+  void guarded(std::string_view part, std::string_view phase, Phase&& run_phase) {
+    auto const failed = [&](std::string_view what) {
+      std::string message = text(part, ", ", phase, " of episode ", progress_.episode, " on rank ",
+                                 world_->rank(), ": ", what);
+      world_->abort(message);
+      return message;
+    };
+    try {
+      run_phase();
+    } catch (Error const& error) {
+      throw Error(error.code(), failed(error.message()), error.rank(), error.native_code(),
+                  error.location());
+    } catch (std::exception const& error) {
+      throw Error(Errc::aborted, failed(error.what()), world_->rank());
+    }
+  }
+
+  // --- checkpoints ----------------------------------------------------------------------------
+
+  [[nodiscard]] bool is_time_to_save() const noexcept {
+    return !options_.checkpoints.empty() && progress_.in_step &&
+           (progress_.episode >= progress_.saved + options_.save_every ||
+            progress_.episode == options_.episodes);
+  }
+  void save() {
+    std::int64_t const start = steady_nanoseconds();
+    checkpoint::Store const store(options_.checkpoints, options_.keep);
+    std::int64_t const step = progress_.episode;
+    guarded("engine", "save_checkpoint", [&] {
+      if (world_->rank() == 0) {
+        store.begin(step);
+      }
+      world_->barrier();
+    });
+    std::int64_t written = 1;
+    parts_.for_each_model([&](auto& model, std::string_view name) {
+      if (model.present()) {
+        guarded(name, "save_checkpoint", [&] {
+          checkpoint::FilesToSave files(store, step, std::string(name), world_->rank());
+          hook::save_checkpoint(model, files);
+          written += files.count();
+        });
+      }
+    });
+    guarded("engine", "save_checkpoint", [&] {
+      std::vector<std::byte> const state = save_state(parts_, progress_, world_->size());
+      store.write(step, state_name(world_->rank()), {state.data(), state.size()});
+      comm::all_reduce(*world_, std::span<std::int64_t>(&written, 1));
+      if (world_->rank() == 0) {
+        static_cast<void>(store.commit(step, written));
+      }
+      world_->barrier();
+    });
+    progress_.saved = step;
+    report_.save_seconds = seconds_since(start);
+  }
+  [[nodiscard]] static std::string state_name(int rank) { return text("engine/state.rank-", rank); }
+
+  /// Goes where the newest checkpoint was written. False where there is none.
+  [[nodiscard]] bool load() {
+    if (options_.checkpoints.empty() || !options_.resume) {
+      return false;
+    }
+    checkpoint::Store const store(options_.checkpoints, options_.keep);
+    std::int64_t step = -1;
+    guarded("engine", "load_checkpoint", [&] {
+      step = world_->rank() == 0 ? store.latest().value_or(-1) : -1;
+      comm::broadcast(*world_, std::span<std::int64_t>(&step, 1), 0);
+      if (step >= 0) {
+        // Rollouts in flight lie on their ranks; without any, all states are the same.
+        std::string const own = state_name(world_->rank());
+        std::string const name = store.manifest(step).find(own) == nullptr ? state_name(0) : own;
+        std::vector<std::byte> const state = store.read(step, name);
+        load_state({state.data(), state.size()}, text(store.directory(step), "/", name), parts_,
+                   progress_, world_->size());
+      }
+    });
+    if (step < 0) {
+      return false;
+    }
+    parts_.for_each_model([&](auto& model, std::string_view name) {
+      if (model.present()) {
+        guarded(name, "load_checkpoint", [&] {
+          checkpoint::FilesToLoad const files(store, step, std::string(name), world_->rank());
+          hook::load_checkpoint(model, files, model.step());
+        });
+      }
+    });
+    return true;
+  }
+
+  C* world_;
+  Options options_;
+  Parts<Nodes...> parts_;
+  std::tuple<std::optional<typename LinkOf<Nodes>::type>...> links_{};
+  Progress progress_{};
+  std::vector<data::Draw> draws_;
+  EpisodeReport report_{};
+};
+
+}  // namespace detail
+}  // namespace rlhf::inline v0::engine

@@ -1,0 +1,169 @@
+/// @file
+/// What an engine keeps for each of its parts, and how a part runs. Layer: engine, private.
+#pragma once
+
+#include <rlhf/data/batch.hpp>
+#include <rlhf/data/keyed_order.hpp>
+#include <rlhf/engine/exchange.hpp>
+#include <rlhf/engine/nodes.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace rlhf::inline v0::engine::detail {
+
+template <class M>
+[[nodiscard]] Shares shares_of(M const& model) {
+  return Shares{&model.mesh(), model.layout(), spread_of<M>};
+}
+
+/// The values that a part takes: from which ranks they come, and this rank's rows of them.
+template <class Inputs>
+struct Received;
+template <class... Values>
+struct Received<Inputs<Values...>> {
+  std::tuple<Exchange<Values>...> exchanges{};
+  std::tuple<Values const*...> values{};
+  std::tuple<Values...> chunk{};
+  std::tuple<Exchange<Values>...> again{};  // within a trainer, for each optimizer step
+
+  /// The rows with these numbers, as a batch's ingredients.
+  void take(std::span<std::int64_t const> rows) {
+    std::apply([&](auto const*... all) { take_from(rows, *all...); }, values);
+  }
+  void take_from(std::span<std::int64_t const> rows, Values const&... all) {
+    std::apply([&](Values&... part) { ((clear_rows(part), append_listed(part, all, rows)), ...); },
+               chunk);
+  }
+};
+
+/// Row numbers begin, ..., end - 1.
+inline void fill_range(std::vector<std::int64_t>& rows, IndexRange range) {
+  rows.clear();
+  for (std::int64_t row = range.begin; row < range.end; ++row) {
+    rows.push_back(row);
+  }
+}
+
+/// The micro-batches of an optimizer step.
+template <class Node, NodeKind Kind = Node::kind>
+struct MicroBatches {};
+template <class Node>
+struct MicroBatches<Node, NodeKind::train> {
+  std::vector<TrainBatchOf<typename Node::Model>> batches{};
+};
+
+/// A part of the engine with its memory.
+template <class Node>
+struct Work : MicroBatches<Node> {
+  explicit Work(Node part) : node(std::move(part)) {}
+
+  Node node;
+  Received<typename Node::Inputs> received{};
+  std::vector<typename Node::Output> made{};  ///< A ring of episodes in flight.
+  std::vector<std::int64_t> rows{};
+  std::vector<std::int64_t> order{};
+  bool ahead = false;
+};
+
+/// Runs a stage on this rank's rows, in calls of at most `options.batch` rows.
+template <class Node>
+void run_stage(Work<Node>& work, std::int64_t rows, typename Node::Output& out) {
+  using Batch = BatchOf<typename Node::Model>;
+  auto const call = [&](auto const&... values) {
+    return hook::forward_step(*work.node.model, batch_of<Batch>(values...));
+  };
+  std::int64_t const most = work.node.options.batch;
+  if (most <= 0 || rows <= most) {
+    out = std::apply([&](auto const*... values) { return call(*values...); }, work.received.values);
+    return;
+  }
+  clear_rows(out);
+  for (std::int64_t begin = 0; begin < rows; begin += most) {
+    std::int64_t const end = begin + most < rows ? begin + most : rows;
+    fill_range(work.rows, {begin, end});
+    work.received.take(std::span<std::int64_t const>(work.rows));
+    typename Node::Output const part = std::apply(call, work.received.chunk);
+    if (data::row_count(part) != end - begin) {
+      fail(Errc::invalid_argument, text("forward_step returned ", data::row_count(part),
+                                        " rows for ", end - begin, "; return one row for each"));
+    }
+    data::append_rows(out, part, 0, end - begin);
+  }
+}
+
+/// The order of rows of one pass over an episode: `data::shuffled`, without a new vector.
+inline void shuffle_rows(std::vector<std::int64_t>& order, std::int64_t rows, std::uint64_t seed,
+                         std::int64_t pass) {
+  order.clear();
+  if (rows > 0) {
+    data::KeyedOrder::Permutation const permutation(seed, pass, rows);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      order.push_back(permutation[i]);
+    }
+  }
+}
+
+/// Trains on an episode's rows: for each pass and each global batch, this rank's share of it in as
+/// many micro-batches as every share has.
+template <class C, class Node, class Report>
+void run_training(C& world, Work<Node>& work, std::int64_t rows, std::uint64_t seed,
+                  std::int64_t episode, Report&& report) {
+  using M = typename Node::Model;
+  using Batch = TrainBatchOf<M>;
+  Shares const shares = shares_of(*work.node.model);
+  TrainOptions const& options = work.node.options;
+  std::int64_t const global = options.global_batch <= 0 ? rows : options.global_batch;
+  std::vector<Batch>& batches = work.batches;
+  for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
+    if (options.shuffle) {
+      shuffle_rows(work.order, rows, seed, episode * options.epochs + epoch);
+    }
+    for (std::int64_t begin = 0; begin < rows; begin += global) {
+      Deal const deal{begin, begin + global < rows ? begin + global : rows,
+                      options.shuffle ? work.order.data() : nullptr};
+      std::int64_t const largest = ceil_div<std::int64_t>(deal.end - deal.begin, shares.count());
+      std::int64_t const count =
+          options.micro_batch <= 0 ? 1 : ceil_div(largest, options.micro_batch);
+      std::int64_t const own =
+          deal.positions(shares.count(), shares.of(work.node.model->rank())).size();
+      // `again` brings every global batch from where the rows of the episode lie.
+      [&]<std::size_t... At>(std::index_sequence<At...>) {
+        auto const batch_values = std::tuple(
+            &std::get<At>(work.received.again)
+                 .run(world, shares, shares, rows, deal, *std::get<At>(work.received.values))...);
+        if (static_cast<std::int64_t>(batches.size()) > count) {
+          batches.clear();
+        }
+        if constexpr (std::is_default_constructible_v<Batch> &&
+                      std::is_same_v<typename Node::Inputs, Inputs<Batch>>) {
+          batches.resize(static_cast<std::size_t>(count));
+          for (std::int64_t b = 0; b < count; ++b) {
+            fill_range(work.rows, split_evenly(own, count, b));
+            Batch& batch = batches[static_cast<std::size_t>(b)];
+            clear_rows(batch);
+            append_listed(batch, *std::get<0>(batch_values),
+                          std::span<std::int64_t const>(work.rows));
+          }
+        } else {
+          batches.clear();
+          for (std::int64_t b = 0; b < count; ++b) {
+            fill_range(work.rows, split_evenly(own, count, b));
+            work.received.take_from(std::span<std::int64_t const>(work.rows),
+                                    *std::get<At>(batch_values)...);
+            std::apply([&](auto const&... values) { batches.emplace_back(values...); },
+                       work.received.chunk);
+          }
+        }
+      }
+      (std::make_index_sequence<static_cast<std::size_t>(Node::Inputs::count)>{});
+      report(hook::train_step(*work.node.model, std::span<Batch const>(batches)));
+    }
+  }
+}
+
+}  // namespace rlhf::inline v0::engine::detail

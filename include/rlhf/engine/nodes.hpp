@@ -1,0 +1,175 @@
+/// @file
+/// The parts of a rollout and its training: prompts, stages, computations, trainers. Layer: engine.
+#pragma once
+
+#include <rlhf/data/columns.hpp>
+#include <rlhf/data/concepts.hpp>
+#include <rlhf/data/options.hpp>
+#include <rlhf/engine/inputs.hpp>
+#include <rlhf/engine/spread.hpp>
+#include <rlhf/sync/link_options.hpp>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace rlhf::inline v0::engine {
+
+enum class NodeKind : std::uint8_t { prompts, stage, compute, train, sync };
+
+/// How a trainer goes through the rows of an episode.
+struct TrainOptions {
+  std::int64_t global_batch = 0;  ///< Rows of an optimizer step over all shares; 0: all rows.
+  std::int64_t micro_batch = 0;   ///< Rows of a micro-batch at most; 0: one micro-batch a share.
+  std::int64_t epochs = 1;        ///< Passes over the rows of an episode.
+  bool shuffle = false;           ///< Another order of rows in every pass, the same on all ranks.
+};
+/// How a stage goes through its rows.
+struct StageOptions {
+  std::int64_t batch = 0;  ///< Rows of a call of `forward_step` at most; 0: all of a share.
+};
+
+namespace detail {
+
+struct Nothing {
+  template <class Visit>
+  void columns(Visit&&) {}
+};
+
+/// The first parameter type of a callable and so on, without references.
+template <class F>
+struct Signature;
+template <class R, class... Args>
+struct Signature<R (*)(Args...)> {
+  using Result = std::decay_t<R>;
+  using Arguments = rlhf::Inputs<std::decay_t<Args>...>;
+};
+template <class R, class F, class... Args>
+struct Signature<R (F::*)(Args...)> : Signature<R (*)(Args...)> {};
+template <class R, class F, class... Args>
+struct Signature<R (F::*)(Args...) const> : Signature<R (*)(Args...)> {};
+template <class R, class F, class... Args>
+struct Signature<R (F::*)(Args...) const noexcept> : Signature<R (*)(Args...)> {};
+
+template <class F>
+struct SignatureOf : Signature<decltype(&F::operator())> {};
+template <class R, class... Args>
+struct SignatureOf<R (*)(Args...)> : Signature<R (*)(Args...)> {};
+
+}  // namespace detail
+
+/// Where rows come from: `make(draws)` turns what the module's data policy draws into a value of
+/// one row a draw. Made by `prompts`.
+template <class M, class Make>
+struct PromptsNode {
+  static constexpr NodeKind kind = NodeKind::prompts;
+  using Model = M;
+  using Inputs = rlhf::Inputs<>;
+  using Output = std::decay_t<std::invoke_result_t<Make&, std::span<data::Draw const>>>;
+  std::string_view name;
+  M* model;
+  Make make;
+};
+
+/// `model.forward_step` on every row. Made by `stage`.
+template <class M>
+struct StageNode {
+  static constexpr NodeKind kind = NodeKind::stage;
+  using Model = M;
+  using Inputs = typename detail::InputsOf<M>::type;
+  using Output = std::decay_t<decltype(hook::forward_step(std::declval<M&>(),
+                                                          std::declval<BatchOf<M> const&>()))>;
+  std::string_view name;
+  M* model;
+  StageOptions options;
+};
+
+/// A function of rows on the ranks of a module, such as advantages of rewards and values. Made by
+/// `compute`.
+template <class M, class F>
+struct ComputeNode {
+  static constexpr NodeKind kind = NodeKind::compute;
+  using Model = M;
+  using Inputs = typename detail::SignatureOf<F>::Arguments;
+  using Output = typename detail::SignatureOf<F>::Result;
+  std::string_view name;
+  M* model;
+  F function;
+};
+
+/// `model.train_step` over all rows of an episode. Made by `train`.
+template <class M>
+struct TrainNode {
+  static constexpr NodeKind kind = NodeKind::train;
+  using Model = M;
+  using Inputs = typename detail::TrainInputsOf<M>::type;
+  using Output = detail::Nothing;
+  std::string_view name;
+  M* model;
+  TrainOptions options;
+};
+
+/// Weights from one module to another, behind training. Made by `sync`.
+template <class S, class D>
+struct SyncNode {
+  static constexpr NodeKind kind = NodeKind::sync;
+  using Source = S;
+  using Destination = D;
+  using Inputs = rlhf::Inputs<>;
+  using Output = detail::Nothing;
+  std::string_view name;
+  S* source;
+  D* destination;
+  rlhf::sync::LinkOptions options;
+};
+
+/// Prompts of an episode, drawn by the data policy of `model`, which has been opened
+/// (`open_data`) on every rank with equal options. Names are used in errors, timings, metrics and
+/// checkpoints; the characters must outlive the engine.
+///
+/// @param make `Value make(std::span<data::Draw const>)`, one row a draw.
+template <class M, class Make>
+[[nodiscard]] PromptsNode<M, Make> prompts(std::string_view name, M& model, Make make) {
+  return {name, &model, std::move(make)};
+}
+/// A stage of the rollout: what `forward_step` returns, from the model's `Inputs`, one row each.
+template <class M>
+[[nodiscard]] StageNode<M> stage(std::string_view name, M& model, StageOptions options = {}) {
+  return {name, &model, options};
+}
+/// A stage without a model: `Value function(A const&, B const&)` from the values of those types,
+/// row by row, on the ranks of `where`.
+template <class M, class F>
+[[nodiscard]] ComputeNode<M, F> compute(std::string_view name, M& where, F function) {
+  return {name, &where, std::move(function)};
+}
+/// Training on the model's `TrainInputs`.
+template <class M>
+[[nodiscard]] TrainNode<M> train(std::string_view name, M& model, TrainOptions options = {}) {
+  return {name, &model, options};
+}
+/// Brings the weights of `source` to `destination` before the first episode and, as often as the
+/// destination's policy says, behind an episode's training. The link is made after every model's
+/// `setup`.
+template <class S, class D>
+[[nodiscard]] SyncNode<S, D> sync(std::string_view name, S& source, D& destination,
+                                  rlhf::sync::LinkOptions options = {}) {
+  return {name, &source, &destination, std::move(options)};
+}
+
+template <class N>
+inline constexpr bool is_node = false;
+template <class M, class Make>
+inline constexpr bool is_node<PromptsNode<M, Make>> = true;
+template <class M>
+inline constexpr bool is_node<StageNode<M>> = true;
+template <class M, class F>
+inline constexpr bool is_node<ComputeNode<M, F>> = true;
+template <class M>
+inline constexpr bool is_node<TrainNode<M>> = true;
+template <class S, class D>
+inline constexpr bool is_node<SyncNode<S, D>> = true;
+
+}  // namespace rlhf::inline v0::engine

@@ -1,0 +1,42 @@
+/// @file
+/// Settings of an engine, and what it reports of an episode. Layer: engine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace rlhf::inline v0::engine {
+
+/// The same on every rank.
+struct Options {
+  std::int64_t episodes = 1;  ///< To run in all, those before a resume included.
+  /// Episodes whose rollouts are generated while an earlier one is trained on: 0 on-policy, 1 one
+  /// step off. More needs memory for the rollouts and makes them older, not the run faster.
+  int episodes_ahead = 0;
+  /// The oldest weights that a rollout may come from, in episodes of training; -1: any. An engine
+  /// whose links and `episodes_ahead` would go beyond is refused.
+  int max_version_lag = -1;
+  std::string checkpoints{};        ///< Directory of checkpoints; empty: none.
+  std::int64_t save_every = 1;      ///< Episodes between checkpoints.
+  int keep = 3;                     ///< Checkpoints to keep; 0: all.
+  bool resume = true;               ///< Goes on from the newest checkpoint, if there is one.
+  std::int64_t evaluate_every = 0;  ///< Episodes between evaluations; 0: none.
+  bool evaluate_before = false;     ///< Whether to evaluate before the first episode, too.
+  std::uint64_t seed = 0;           ///< Of the order of rows in training.
+};
+
+/// What happened in one episode, on this rank.
+struct EpisodeReport {
+  std::int64_t episode = 0;
+  std::int64_t rows = 0;         ///< Samples over all ranks.
+  std::int64_t version = 0;      ///< Of the weights that generated it.
+  std::int64_t version_lag = 0;  ///< Episodes of training behind those it was trained with.
+  double seconds = 0;            ///< Wall time of the whole round.
+  double rollout_seconds = 0;    ///< In stages, computations and waiting for rows.
+  double train_seconds = 0;
+  double sync_seconds = 0;
+  double save_seconds = 0;
+  std::int64_t sync_bytes = 0;  ///< Between ranks, over all destinations.
+};
+
+}  // namespace rlhf::inline v0::engine

@@ -1,0 +1,21 @@
+// expected-error: [rlhf:engine.two_producers] two stages make values of one type
+// max-errors: 1
+// Two stages make rewards.
+#include "engine_program.hpp"
+
+int main() {
+  rlhf::Mesh const mesh = rlhf::Mesh::range(0, 1);
+  rlhf::comm::run_local(1, [&](rlhf::comm::Local world) {
+    Generator generator(mesh, 0);
+    Reward reward(mesh, 0);
+    Trainer trainer(mesh, 0);
+    run(world, engine::prompts("prompts", generator, ask), engine::stage("generate", generator),
+#ifdef RLHF_CONTROL
+        engine::stage("reward", reward),
+#else
+        engine::stage("reward", reward), engine::stage("again", reward),
+#endif
+        engine::train("train", trainer));
+  });
+  return 0;
+}

@@ -1,0 +1,284 @@
+#include <rlhf/comm/local_world.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/data/mixture.hpp>
+#include <rlhf/engine/engine.hpp>
+#include <rlhf/module/module.hpp>
+#include <rlhf/parallel/grid.hpp>
+#include <rlhf/sync/policies.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "ranks/world.hpp"
+#include "unit/checkpoint/temporary_directory.hpp"
+
+namespace {
+
+namespace engine = rlhf::engine;
+using rlhf::Episode;
+using rlhf::Layout;
+using rlhf::Mesh;
+using rlhf::Step;
+using rlhf::comm::Local;
+using namespace rlhf::literals;
+
+struct Prompts {
+  std::vector<std::int64_t> id;
+  template <class Visit>
+  void columns(Visit&& visit) {
+    visit("id", id);
+  }
+};
+struct Answers {
+  std::vector<std::int64_t> id;
+  template <class Visit>
+  void columns(Visit&& visit) {
+    visit("id", id);
+  }
+};
+
+Prompts ask(std::span<rlhf::data::Draw const> draws) {
+  Prompts out;
+  for (rlhf::data::Draw const& draw : draws) {
+    out.id.push_back(draw.index);
+  }
+  return out;
+}
+
+/// Where something goes wrong.
+struct Fault {
+  std::string_view hook;
+  int rank = -1;
+  std::int64_t episode = 0;
+};
+
+template <class Sync, class Data = rlhf::data::None>
+struct Logged : rlhf::Module<rlhf::RuntimeGrid, Sync, Data> {
+  using Base = rlhf::Module<rlhf::RuntimeGrid, Sync, Data>;
+  Logged(Local& world, Mesh mesh, Layout layout, Fault fault = {})
+      : Base(std::move(mesh), world.rank(), layout),
+        world_rank(world.rank()),
+        planned(fault) {}
+
+  void note(std::string_view hook) {
+    log += hook;
+    log += ' ';
+    if (planned.hook == hook && planned.rank == world_rank &&
+        planned.episode == this->episode().value) {
+      throw std::runtime_error("the test wants it");
+    }
+  }
+  void setup() { note("setup"); }
+  void validate() { note("validate"); }
+  void before_episode(Episode) { note("before"); }
+  void after_episode(Episode) { note("after"); }
+  void save_checkpoint(Step) { note("save"); }
+  void load_checkpoint(Step) { note("load"); }
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    visit("w", rlhf::view(weight, {1}), rlhf::shard::replicated());
+  }
+
+  int world_rank;
+  Fault planned;
+  std::string log;
+  std::vector<float> weight = std::vector<float>(1);
+};
+
+template <int Frequency>
+struct Generator : Logged<rlhf::sync::Reshard<1_MiB, Frequency>, rlhf::data::RuntimeMixture<>> {
+  using Logged<rlhf::sync::Reshard<1_MiB, Frequency>, rlhf::data::RuntimeMixture<>>::Logged;
+  using Batch = Prompts;
+  Answers forward_step(Batch const& batch, Step) {
+    this->note("forward");
+    sizes.push_back(static_cast<std::int64_t>(batch.id.size()));
+    Answers out{batch.id};
+    out.id.resize(out.id.size() - lost);
+    return out;
+  }
+  std::vector<std::int64_t> sizes;
+  std::size_t lost = 0;
+};
+struct Actor : Logged<rlhf::sync::None> {
+  using Logged::Logged;
+  using Batch = Answers;
+  std::int64_t train_step(std::span<Batch const> batches, Step) {
+    note("train");
+    std::string shape;
+    for (Batch const& batch : batches) {
+      shape += std::to_string(batch.id.size()) + " ";
+    }
+    shapes.push_back(shape);
+    return static_cast<std::int64_t>(batches.size());
+  }
+  std::vector<std::string> shapes;
+};
+
+rlhf::data::SamplerOptions data(std::int64_t samples) {
+  return {.dataset_sizes = {100}, .samples_per_episode = samples};
+}
+
+/// An engine of both on one rank.
+template <int Frequency = 1, class Then>
+void on_one_rank(engine::Options const& options, engine::StageOptions stage,
+                 engine::TrainOptions train, Then then) {
+  rlhf::comm::run_local(1, [&](Local world) {
+    Generator<Frequency> generator(world, Mesh::range(0, 1), Layout{});
+    Actor actor(world, Mesh::range(0, 1), Layout{});
+    generator.open_data(data(10));
+    rlhf::Engine loop(world, options, engine::prompts("prompts", generator, ask),
+                      engine::stage("generate", generator, stage),
+                      engine::train("policy", actor, train),
+                      engine::sync("weights", actor, generator));
+    then(loop, generator, actor);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("hooks are called in the order of an episode") {
+  on_one_rank({.episodes = 2}, {}, {}, [](auto& loop, auto& generator, auto& actor) {
+    loop.run();
+    CHECK(generator.log == "setup validate before forward after before forward after ");
+    CHECK(actor.log == "setup validate before train after before train after ");
+    CHECK(loop.episode().value == 2);
+    CHECK(actor.step().value == 2);
+    CHECK(actor.episode().value == 2);
+    CHECK(loop.report().rows == 10);
+    CHECK(loop.report().version == 1);
+    CHECK(loop.report().version_lag == 0);
+  });
+}
+
+TEST_CASE(
+    "a stage is called with at most as many rows as its batch, a trainer with micro-batches") {
+  on_one_rank(
+      {.episodes = 1}, {.batch = 4}, {.global_batch = 7, .micro_batch = 2, .epochs = 2},
+      [](auto& loop, auto& generator, auto& actor) {
+        loop.run();
+        CHECK(generator.sizes == std::vector<std::int64_t>{4, 4, 2});
+        CHECK(actor.shapes == std::vector<std::string>{"2 2 2 1 ", "2 1 ", "2 2 2 1 ", "2 1 "});
+      });
+}
+
+TEST_CASE("an observer sees what it asks for") {
+  struct Observer {
+    std::string seen;
+    void made(Prompts const& prompts, std::string_view stage) {
+      seen += std::string(stage) + std::to_string(prompts.id.size()) + " ";
+    }
+    void made(Answers const&, std::string_view stage) { seen += std::string(stage) + " "; }
+    void trained(std::int64_t batches, std::string_view trainer) {
+      seen += std::string(trainer) + std::to_string(batches) + " ";
+    }
+    void evaluate(Episode episode) { seen += "evaluate" + std::to_string(episode.value) + " "; }
+    void finished(engine::EpisodeReport const& report) {
+      seen += "finished" + std::to_string(report.episode) + " ";
+    }
+  };
+  on_one_rank({.episodes = 2, .evaluate_every = 2, .evaluate_before = true}, {}, {},
+              [](auto& loop, auto&, auto&) {
+                Observer observer;
+                loop.run(observer);
+                CHECK(observer.seen ==
+                      "evaluate0 prompts10 generate policy1 finished0 prompts10 generate policy1 "
+                      "evaluate2 finished1 ");
+              });
+}
+
+TEST_CASE("what the options cannot have is refused when the engine is made") {
+  auto const refusal = [](engine::Options options, auto frequency) {
+    try {
+      on_one_rank<decltype(frequency)::value>(options, {}, {}, [](auto&...) {});
+    } catch (rlhf::Error const& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  using One = std::integral_constant<int, 1>;
+  using Three = std::integral_constant<int, 3>;
+  CHECK(refusal({.max_version_lag = 0}, One{}).empty());
+  CHECK(refusal({.max_version_lag = 2}, Three{}).empty());
+  std::string const slow = refusal({.max_version_lag = 1}, Three{});
+  CHECK_MESSAGE(slow.find("up to 2 episodes old, engine::Options::max_version_lag allows 1") !=
+                    std::string::npos,
+                slow);
+  CHECK_MESSAGE(slow.find("the sync weights runs every 3 episodes") != std::string::npos, slow);
+  std::string const colocated = refusal({.episodes_ahead = 1}, One{});
+  CHECK_MESSAGE(colocated.find("every rank that draws prompts also trains") != std::string::npos,
+                colocated);
+  for (engine::Options const& wrong :
+       {engine::Options{.episodes = -1}, engine::Options{.episodes_ahead = -1},
+        engine::Options{.save_every = 0}, engine::Options{.keep = -1},
+        engine::Options{.evaluate_every = -1}}) {
+    CHECK(refusal(wrong, One{}).find("engine::Options::") != std::string::npos);
+  }
+}
+
+TEST_CASE("a stage that loses rows is an error that names it") {
+  for (std::int64_t const batch : {0, 3}) {
+    std::string what;
+    try {
+      on_one_rank({}, {.batch = batch}, {}, [](auto& loop, auto& generator, auto&) {
+        generator.lost = 1;
+        loop.run();
+      });
+    } catch (rlhf::Error const& error) {
+      what = error.what();
+    }
+    CHECK_MESSAGE(what.find("return one row for each") != std::string::npos, what);
+  }
+}
+
+TEST_CASE("whatever hook fails on whatever rank, all ranks end in time with that error") {
+  struct Case {
+    Fault fault;
+    std::string_view part;
+    std::string_view phase;
+  };
+  test::TemporaryDirectory const directory;
+  int number = 0;
+  for (Case const& one :
+       {Case{{"setup", 1}, "prompts", "setup"}, Case{{"validate", 3}, "policy", "validate"},
+        Case{{"before", 2, 1}, "policy", "before_episode"},
+        Case{{"forward", 0, 1}, "generate", "forward_step"},
+        Case{{"forward", 1, 2}, "generate", "forward_step"},
+        Case{{"train", 2, 0}, "policy", "train_step"},
+        Case{{"train", 3, 2}, "policy", "train_step"},
+        Case{{"after", 0, 0}, "prompts", "after_episode"},
+        Case{{"save", 3, 1}, "policy", "save_checkpoint"}}) {
+    for (int const ahead : {0, 1}) {
+      CAPTURE(one.fault.hook);
+      CAPTURE(ahead);
+      std::string const checkpoints = directory / std::to_string(number++);
+      auto const end = ranks::run_world(4, ranks::long_timeout, [&](Local& world) {
+        Fault const none{};
+        bool const of_generator = one.fault.rank < 2;
+        Generator<1> generator(world, Mesh::range(0, 2), Layout{.tensor = 2},
+                               of_generator ? one.fault : none);
+        Actor actor(world, Mesh::range(2, 2), Layout{.data = 2}, of_generator ? none : one.fault);
+        generator.open_data(data(6));
+        rlhf::Engine loop(
+            world, {.episodes = 4, .episodes_ahead = ahead, .checkpoints = checkpoints},
+            engine::prompts("prompts", generator, ask), engine::stage("generate", generator),
+            engine::train("policy", actor), engine::sync("weights", actor, generator));
+        loop.run();
+      });
+      CHECK(end.seconds < ranks::soon_seconds);
+      std::string const expected = rlhf::text(one.part, ", ", one.phase, " of episode ");
+      for (ranks::Outcome const& rank : end.of) {
+        CHECK(rank.failed);
+        CHECK_MESSAGE(rank.says(expected), rank.text);
+        CHECK_MESSAGE(rank.says(rlhf::text("on rank ", one.fault.rank, ": the test wants it")),
+                      rank.text);
+      }
+    }
+  }
+}
