@@ -6,11 +6,11 @@
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/runtime/clock.hpp>
+#include <rlhf/runtime/detail/packed_bytes.hpp>
 #include <rlhf/runtime/trace.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -94,45 +94,8 @@ template <class Clock = SteadyClock, comm::Communicator C>
 
 namespace detail {
 
-/// Values and texts, one behind the other.
-template <class Late>
-class TracePacker {
- public:
-  template <class T>
-  void put(T const* values, std::size_t count) {
-    std::size_t const at = bytes.size();
-    bytes.resize(at + count * sizeof(T));
-    if (count != 0) {
-      std::memcpy(bytes.data() + at, values, count * sizeof(T));
-    }
-  }
-  template <class T>
-  void get(T* values, std::size_t count) {
-    if (count != 0) {
-      std::memcpy(values, bytes.data() + read_, count * sizeof(T));
-    }
-    read_ += count * sizeof(T);
-  }
-  void put_text(std::string_view words) {
-    auto const size = static_cast<std::int64_t>(words.size());
-    put(&size, 1);
-    put(words.data(), words.size());
-  }
-  void get_text(std::string& words) {
-    std::int64_t size = 0;
-    get(&size, 1);
-    words.resize(static_cast<std::size_t>(size));
-    get(words.data(), words.size());
-  }
-
-  std::vector<rlhf::detail::late<char, Late>> bytes;
-
- private:
-  std::size_t read_ = 0;
-};
-
 template <class Late, class Clock>
-void pack_trace(TracePacker<Late>& out, BasicTrace<Clock> const& trace, ClockOffset clock) {
+void pack_trace(PackedBytes<Late>& out, BasicTrace<Clock> const& trace, ClockOffset clock) {
   std::vector<rlhf::detail::late<std::int32_t, Late>> lanes;
   std::vector<rlhf::detail::late<std::int32_t, Late>> lane_names;
   trace.visit_lanes([&](std::int32_t lane, std::int32_t name) {
@@ -155,7 +118,7 @@ void pack_trace(TracePacker<Late>& out, BasicTrace<Clock> const& trace, ClockOff
 }
 
 template <class Late>
-[[nodiscard]] BasicRankTrace<Late> unpack_trace(TracePacker<Late>& in, int rank) {
+[[nodiscard]] BasicRankTrace<Late> unpack_trace(PackedBytes<Late>& in, int rank) {
   std::int64_t head[6];
   in.get(head, 6);
   BasicRankTrace<Late> trace;
@@ -191,7 +154,7 @@ template <class Clock, comm::Communicator C>
 [[nodiscard]] std::vector<BasicRankTrace<rlhf::detail::late<void, C>>> gather(
     C& comm, BasicTrace<Clock> const& trace) {
   using Late = rlhf::detail::late<void, C>;
-  detail::TracePacker<Late> own;
+  detail::PackedBytes<Late> own;
   detail::pack_trace(own, trace, align_clock<Clock>(comm));
   std::vector<rlhf::detail::late<std::int64_t, Late>> sizes(static_cast<std::size_t>(comm.size()));
   auto const size = static_cast<std::int64_t>(own.bytes.size());
@@ -203,7 +166,7 @@ template <class Clock, comm::Communicator C>
   }
   all.push_back(detail::unpack_trace(own, comm.world_rank(0)));
   for (int rank = 1; rank < comm.size(); ++rank) {
-    detail::TracePacker<Late> packed;
+    detail::PackedBytes<Late> packed;
     packed.bytes.resize(static_cast<std::size_t>(sizes[static_cast<std::size_t>(rank)]));
     comm.recv(packed.bytes.data(), static_cast<std::int64_t>(packed.bytes.size()), DType::u8, rank,
               {});
