@@ -1,0 +1,254 @@
+/// @file
+/// The first failure of a run, which stops every rank with that error. Layer: runtime.
+#pragma once
+
+#include <rlhf/comm/concepts.hpp>
+#include <rlhf/core/clock.hpp>
+#include <rlhf/core/config.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/monitor.hpp>
+#include <rlhf/core/text.hpp>
+#include <rlhf/core/units.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace rlhf::inline v0::runtime {
+
+/// Who failed, where, and why.
+template <class Late = void>
+struct BasicFailure {
+  Errc code = Errc::aborted;
+  int rank = -1;        ///< World rank that failed.
+  std::string module;   ///< For example `policy`.
+  std::string phase;    ///< For example `train`.
+  std::string message;  ///< What the error said.
+  int native_code = 0;
+  int culprit = -1;  ///< World rank at fault, the one that stalled for example; often `rank`.
+
+  /// `rank 2, module policy, phase train, timeout: <message>`: what every rank's error says.
+  [[nodiscard]] std::string text() const {
+    return rlhf::text("rank ", rank, ", module ", module, ", phase ", phase, ", ", to_string(code),
+                      ": ", message);
+  }
+};
+using Failure = BasicFailure<>;
+
+namespace detail {
+
+inline constexpr std::string_view failure_mark = "failure of ";
+
+/// Finds a `Failure::text()` behind `failure_mark`, the first one in a message. Whether there was
+/// one.
+template <class Late>
+[[nodiscard]] bool find_failure(std::string_view words, BasicFailure<Late>& found) {
+  std::size_t const mark = words.find(failure_mark);
+  if (mark == std::string_view::npos) {
+    return false;
+  }
+  words.remove_prefix(mark + failure_mark.size());
+  auto const part = [&](std::string_view begin, std::string_view end, std::string& into) {
+    std::size_t const stop = words.find(end, begin.size());
+    if (!words.starts_with(begin) || stop == std::string_view::npos) {
+      return false;
+    }
+    into = words.substr(begin.size(), stop - begin.size());
+    words.remove_prefix(stop);
+    return true;
+  };
+  std::string rank;
+  std::string code;
+  if (!part("rank ", ", module ", rank) || !part(", module ", ", phase ", found.module) ||
+      !part(", phase ", ", ", found.phase) || !part(", ", ": ", code) || rank.size() > 9) {
+    return false;
+  }
+  found.rank = 0;
+  for (char const digit : rank) {
+    if (digit < '0' || digit > '9') {
+      return false;
+    }
+    found.rank = found.rank * 10 + (digit - '0');
+  }
+  for (Errc const one :
+       {Errc::invalid_argument, Errc::incompatible_policy, Errc::rank_mismatch, Errc::corrupted,
+        Errc::timeout, Errc::aborted, Errc::io, Errc::cuda, Errc::nccl}) {
+    found.code = to_string(one) == code ? one : found.code;
+  }
+  found.message = words.substr(2);
+  found.culprit = found.rank;
+  return true;
+}
+
+}  // namespace detail
+
+/// One place for the first failure of any rank.
+///
+///     rlhf::runtime::ErrorSignal signal;                 // shared by the ranks of this process
+///     // on each rank:
+///     signal.run(comm, "policy", "train", [&] { policy.train(batch); });
+///
+/// What `run` calls may throw anything. The first rank that does gives its error rank, module and
+/// phase, puts it here and aborts the communicator, so that all others' waits end. Every rank's
+/// `run`, `check` or wait then throws that same error: code, text and rank of the one that failed.
+/// An error of code `aborted` says that another rank failed; whoever gets it waits up to
+/// `patience` for that rank to say why, and passes on its own error only where none comes. Errors
+/// are not lost: `original()` is the exception that was thrown.
+///
+/// Ranks that are threads share one object. Between processes the failure travels in the reason of
+/// the abort where the communicator brings it along; `nccl::Communicator` does so within a process
+/// only: ranks of other processes then throw what it says, which names the rank at fault, and what
+/// that rank met stands in its own error.
+///
+/// Thread safety: all members may be called from any thread, except `reset`.
+template <class Late = void>
+class BasicErrorSignal {
+ public:
+  using Failure = BasicFailure<rlhf::detail::late<void, Late>>;
+
+  explicit BasicErrorSignal(Milliseconds patience = Milliseconds{2'000}) noexcept
+      : patience_(patience) {}
+  BasicErrorSignal(BasicErrorSignal const&) = delete;
+  BasicErrorSignal& operator=(BasicErrorSignal const&) = delete;
+  BasicErrorSignal(BasicErrorSignal&&) = delete;
+  BasicErrorSignal& operator=(BasicErrorSignal&&) = delete;
+  ~BasicErrorSignal() = default;
+
+  /// Records a failure; false where there was one before, which stays.
+  bool raise(Failure failure, std::exception_ptr original = nullptr) {
+    Hold const hold(monitor_);
+    if (failed_.load(std::memory_order_relaxed)) {
+      return false;
+    }
+    failure_ = std::move(failure);
+    original_ = std::move(original);
+    failed_.store(true, std::memory_order_release);
+    monitor_.notify_all();
+    return true;
+  }
+
+  /// Records a failure that this rank found without an exception, and stops the other ranks. The
+  /// next `run` or `check` throws it here, too.
+  template <class C>
+    requires comm::HasAbort<C> && comm::HasRankAndSize<C>
+  void raise(C& comm, std::string_view module, std::string_view phase, Errc code,
+             std::string_view message) {
+    Failure own;
+    own.code = code;
+    own.rank = own.culprit = comm.size() > 0 ? comm.world_rank(comm.rank()) : -1;
+    own.module = module;
+    own.phase = phase;
+    own.message = message;
+    raise(std::move(own));
+    comm.abort(text("failure of ", failure_.text()));
+  }
+
+  [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+  /// Only after `failed()`; it never changes from then on.
+  [[nodiscard]] Failure const& failure() const noexcept { return failure_; }
+  /// The exception of the rank that failed, where it is of this process; null elsewhere.
+  [[nodiscard]] std::exception_ptr original() const noexcept { return original_; }
+
+  /// Throws the failure if there is one. Cost without: one load.
+  void check() const {
+    if (failed()) {
+      throw_failure();
+    }
+  }
+  /// Waits for a failure until the deadline, and throws it. For a rank that only watches.
+  void wait(Deadline const& deadline) {
+    if (await(deadline)) {
+      throw_failure();
+    }
+  }
+
+  /// Calls `function()` and returns its result; `check` comes first.
+  ///
+  /// Errors: the first failure of any rank, see above. The exception of `function` itself where it
+  /// was the first: then as an `Error` with rank, module and phase, whose original has its own
+  /// type.
+  template <class C, class Function>
+    requires comm::HasAbort<C> && comm::HasRankAndSize<C>
+  decltype(auto) run(C& comm, std::string_view module, std::string_view phase,
+                     Function&& function) {
+    check();
+    try {
+      return std::forward<Function>(function)();
+    } catch (...) {
+      fail_with_current(comm, module, phase);
+    }
+  }
+
+  /// Forgets the failure, for a new start with another communicator. No rank may be in a call.
+  void reset() {
+    Hold const hold(monitor_);
+    failure_ = {};
+    original_ = nullptr;
+    failed_.store(false, std::memory_order_release);
+  }
+
+ private:
+  [[noreturn]] void throw_failure() const {
+    throw Error(failure_.code, text("failure of ", failure_.text()), failure_.culprit,
+                failure_.native_code);
+  }
+  [[nodiscard]] bool await(Deadline const& deadline) {
+    Hold const hold(monitor_);
+    while (!failed_.load(std::memory_order_relaxed)) {
+      if (!monitor_.wait(deadline)) {
+        return failed_.load(std::memory_order_relaxed);
+      }
+    }
+    return true;
+  }
+
+  /// In a catch clause: records what was caught, unless it follows from another's failure, stops
+  /// the other ranks, throws the first failure.
+  template <class C>
+  [[noreturn]] void fail_with_current(C& comm, std::string_view module, std::string_view phase) {
+    Failure own;
+    own.rank = comm.size() > 0 ? comm.world_rank(comm.rank()) : -1;
+    own.culprit = own.rank;
+    own.module = module;
+    own.phase = phase;
+    bool consequence = false;
+    try {
+      throw;
+    } catch (Error const& error) {
+      own.code = error.code();
+      own.native_code = error.native_code();
+      own.message = error.message();
+      consequence = error.code() == Errc::aborted;
+      Failure told;
+      if (detail::find_failure(error.message(), told)) {  // thrown here, or brought by an abort
+        own = std::move(told);
+        consequence = false;
+      } else {
+        own.message += text(" (at ", error.location().file, ":", error.location().line, ")");
+        own.culprit = error.rank() >= 0 ? error.rank() : own.rank;
+      }
+    } catch (std::exception const& error) {
+      own.message = error.what();
+    } catch (...) {
+      own.message = "an exception of unknown type";
+    }
+    if (!consequence || !await(Deadline::after(patience_))) {
+      raise(std::move(own), std::current_exception());
+    }
+    comm.abort(text("failure of ", failure_.text()));
+    throw_failure();
+  }
+
+  Milliseconds patience_;
+  Monitor monitor_;
+  Failure failure_;
+  std::exception_ptr original_;
+  std::atomic<bool> failed_{false};
+};
+
+using ErrorSignal = BasicErrorSignal<>;
+
+}  // namespace rlhf::inline v0::runtime
