@@ -192,7 +192,7 @@ class Lora {
   /// Takes the weights as they are for the base, and forgets the bits kept: after weights were
   /// loaded into a model whose adapters were fused.
   void discard() noexcept {
-    entries_ = {};
+    Entries().swap(entries_);
     fused_ = false;
   }
 

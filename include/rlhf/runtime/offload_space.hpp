@@ -101,7 +101,7 @@ class BasicHostSpace {
       at += sizes_[i];
     }
     sizes_.clear();
-    kept_ = {};
+    rlhf::detail::late_vector<std::byte, T>().swap(kept_);
   }
   static void zero(std::byte* data, std::size_t bytes, Stream = {}) noexcept {
     if (bytes != 0) {
