@@ -35,6 +35,10 @@ TensorView view_of(void* data, DType dtype, Shape const& shape) {
   return {data, dtype, {rlhf::Device::Kind::cuda, 0}, shape, rlhf::row_major_strides(shape)};
 }
 
+}  // namespace
+
+namespace lora_on_device {
+
 struct Model : runtime::Adapted<cuda::LoraKernels> {
   DType dtype;
   Shape shape, of_a, of_b;
@@ -72,7 +76,9 @@ struct Model : runtime::Adapted<cuda::LoraKernels> {
   }
 };
 
-}  // namespace
+}  // namespace lora_on_device
+
+using lora_on_device::Model;
 
 TEST_CASE("adapters on a device: the host's bits while fused, the base's after") {
   for (DType const dtype : {DType::f32, DType::bf16, DType::f16}) {

@@ -85,11 +85,19 @@ struct BasicHostLora {
 };
 using HostLora = BasicHostLora<>;
 
+namespace detail {
+
+/// Swallows adapters; stands in for any visitor in concepts.
+struct AnyAdapterVisitor {
+  void operator()(std::string_view, TensorView const&, Adapter const&) const noexcept {}
+};
+
+}  // namespace detail
+
 /// A model that names its adapters: `model.adapters(visit)` calls `visit(name, weight,
 /// Adapter{...})` for each adapted tensor (a fused one at once), in the same order each time.
 template <class M>
-concept NamesAdapters = requires(M& model,
-                                 void (*visit)(std::string_view, TensorView, Adapter const&)) {
+concept NamesAdapters = requires(M& model, detail::AnyAdapterVisitor visit) {
   model.adapters(visit);
 };
 /// A model that keeps the state of its adapters.
