@@ -52,6 +52,9 @@ struct OffloadReport {
 /// Thread safety: one caller per object.
 class Offload {
  public:
+  using Range = DeviceRange;
+  using Stream = StreamView;
+
   Offload() : device_(current_device()) {}
 
   [[nodiscard]] Residence residence() const noexcept { return residence_; }
@@ -136,13 +139,24 @@ class Offload {
       wait_quietly();
       throw;
     }
-    for (Stream const& lane : lanes_) {
+    for (cuda::Stream const& lane : lanes_) {
       order(lane, stream, event_);
     }
     OffloadReport const done = report();
     residence_ = Residence::device;
     slots_.clear();
     return done;
+  }
+
+  /// Fills device memory with zeros, in the order of `stream`.
+  static void zero(std::byte* data, std::size_t bytes, StreamView stream = {}) {
+    if (bytes != 0) {
+      check(cudaMemsetAsync(data, 0, bytes, stream.get()), "cudaMemsetAsync");
+    }
+  }
+  /// Pinned memory that this object holds, in use or not.
+  [[nodiscard]] std::int64_t host_bytes() const noexcept {
+    return static_cast<std::int64_t>(host_.size());
   }
 
   /// Gives the pinned memory back. Only on the device. Waits for copies that are under way.
@@ -180,17 +194,17 @@ class Offload {
   }
   void begin_after(StreamView stream) {
     event_.record(stream);
-    for (Stream const& lane : lanes_) {
+    for (cuda::Stream const& lane : lanes_) {
       event_.wait(lane);
     }
   }
   void settle() {
-    for (Stream const& lane : lanes_) {
+    for (cuda::Stream const& lane : lanes_) {
       lane.synchronize();
     }
   }
   void wait_quietly() noexcept {
-    for (Stream const& lane : lanes_) {
+    for (cuda::Stream const& lane : lanes_) {
       if (lane.get() != nullptr) {
         static_cast<void>(cudaStreamSynchronize(lane.get()));
       }
@@ -203,7 +217,7 @@ class Offload {
 
   PinnedBuffer host_;
   std::vector<Slot> slots_;
-  Stream lanes_[2];
+  cuda::Stream lanes_[2];
   Event event_;
   std::size_t bytes_ = 0;
   int device_;

@@ -20,6 +20,7 @@
 #include <rlhf/sync/executor.hpp>
 #include <rlhf/sync/link_options.hpp>
 #include <rlhf/sync/local_side.hpp>
+#include <rlhf/sync/residence.hpp>
 #include <rlhf/sync/verify.hpp>
 #include <rlhf/tensor/pack.hpp>
 
@@ -50,8 +51,9 @@ struct PackerFor {
 /// Where the destination lists the same memory under several names (tied weights), the first one is
 /// brought. Types may differ where both are of f32, bf16 and f16: elements are converted. The
 /// models must list the same parameters at the same addresses while the link lives; after they have
-/// moved their memory, call `rebind` on every rank that did. Memory of the two modules must not
-/// overlap.
+/// moved their memory, call `rebind` on every rank that did. Links notice weights that are
+/// offloaded, or were, of models that are `runtime::Offloadable` (sync/residence.hpp). Memory of
+/// the two modules must not overlap.
 ///
 /// The destination, as a whole, is on a version or on none: `version()` is empty from `start` until
 /// all ranks have finished and named the same version, after a verification that failed, and after
@@ -102,6 +104,7 @@ class Link {
   /// With CUDA, a graph may capture it; replay the graph, then `finish`.
   void start(Stream stream = {}) {
     expect_plan();
+    generations().expect_bound(bound_, world_->rank());
     begin_ = steady_nanoseconds();
     version_.reset();
     executor_->run(stream);
@@ -135,6 +138,7 @@ class Link {
   /// sync/verify.hpp.
   void verify(Verification how = Verification::fingerprint, Stream stream = {}) {
     expect_plan();
+    generations().expect_bound(bound_, world_->rank());
     auto const before = version_;
     version_.reset();
     if (how == Verification::fingerprint) {
@@ -157,6 +161,7 @@ class Link {
                                                                          Stream stream = {}) {
     expect_plan();
     bool const of_source = side == Side::source;
+    generations().expect_bound(side, bound_, world_->rank());
     return parameter_fingerprints(*world_, plan_, of_source ? source_owned_ : destination_owned_,
                                   of_source ? source_side_ : destination_side_, packer_, stream);
   }
@@ -168,14 +173,16 @@ class Link {
       version_.reset();
     }
     if constexpr (fits) {
-      if (source_->mesh().rank_of(world_->rank()) >= 0) {
+      Generations const now = generations();  // a side that is away is bound when it is back
+      if (now.source != 0 && source_->mesh().rank_of(world_->rank()) >= 0) {
         source_side_.rebind(renamed(local_parameters(*source_, world_->rank())));
       }
-      if (destination_->mesh().rank_of(world_->rank()) >= 0) {
+      if (now.destination != 0 && destination_->mesh().rank_of(world_->rank()) >= 0) {
         destination_side_.rebind(taken(local_parameters(*destination_, world_->rank())));
       }
       expect_plan();
       executor_->bind(source_side_, destination_side_);
+      bound_.take(now);
     }
   }
 
@@ -209,8 +216,17 @@ class Link {
     expects(executor_.has_value(), "this link has no plan, because replan failed; call it again");
   }
 
+  [[nodiscard]] Generations generations() const {
+    if constexpr (fits) {
+      return Generations::of(*source_, *destination_, world_->rank());
+    } else {
+      return {};
+    }
+  }
+
   void make() {
     if constexpr (fits) {
+      generations().expect_present(world_->rank());
       BasicLocalParameters<Late> from = parameters_of(*source_);
       BasicLocalParameters<Late> to = taken(parameters_of(*destination_));
       check_apart(from, to);
@@ -238,6 +254,7 @@ class Link {
       source_side_ = LocalSide<Late>(plan_, std::move(from));
       destination_side_ = LocalSide<Late>(plan_, std::move(to));
       executor_.emplace(*world_, plan_, source_side_, destination_side_, packer_);
+      bound_ = generations();
     }
   }
 
@@ -317,6 +334,7 @@ class Link {
   rlhf::detail::late_vector<plan::Piece, Late> destination_owned_;
   std::optional<Executor<C, P, Late>> executor_;
   std::optional<Version> version_;
+  Generations bound_;  // of the weights where the plan was last bound to them
   SyncReport report_;
   std::int64_t begin_ = 0;
 };
