@@ -22,7 +22,11 @@ struct Options {
   bool resume = true;               ///< Goes on from the newest checkpoint, if there is one.
   std::int64_t evaluate_every = 0;  ///< Episodes between evaluations; 0: none.
   bool evaluate_before = false;     ///< Whether to evaluate before the first episode, too.
-  std::uint64_t seed = 0;           ///< Of the order of rows in training.
+  /// Whether models that share ranks take turns on the device: before a phase of one, the others'
+  /// memory is offloaded (`runtime::Offloadable`) and what the phase needs is brought back.
+  bool offload = false;
+  std::int64_t trace_events = 0;  ///< Room of the trace of a rank, 48 bytes each; 0: no trace.
+  std::uint64_t seed = 0;         ///< Of the order of rows in training.
 };
 
 /// What happened in one episode, on this rank.
