@@ -35,11 +35,10 @@ struct EpisodeReport {
   std::int64_t rows = 0;         ///< Samples over all ranks.
   std::int64_t version = 0;      ///< Of the weights that generated it.
   std::int64_t version_lag = 0;  ///< Episodes of training behind those it was trained with.
-  double seconds = 0;            ///< Wall time of the whole round.
+  double seconds = 0;            ///< Wall time until all is done but the checkpoint.
   double rollout_seconds = 0;    ///< In stages, computations and waiting for rows.
   double train_seconds = 0;
   double sync_seconds = 0;
-  double save_seconds = 0;
   std::int64_t sync_bytes = 0;  ///< Between ranks, over all destinations.
 };
 

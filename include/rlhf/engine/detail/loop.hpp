@@ -30,10 +30,13 @@ namespace rlhf::inline v0::engine {
 ///
 /// | member | called |
 /// |---|---|
+/// | `begun(bool resumed)` | behind setup and loading, before the first sync; a warm-up, say |
 /// | `made(Value const&, std::string_view stage)` | with the rows of a share, on its speaker |
 /// | `trained(Result const&, std::string_view trainer)` | behind every `train_step`, on its ranks |
 /// | `evaluate(Episode)` | on every rank, with synced weights, as often as the options say |
-/// | `finished(EpisodeReport const&)` | behind every episode, on every rank |
+/// | `finished(EpisodeReport const&)` | behind every episode, on every rank; before its checkpoint
+/// | | `finished(EpisodeReport const&, std::vector<runtime::Metric> const&)` | the same, with
+/// `take_metrics()` |
 struct NoObserver {};
 
 namespace detail {
@@ -118,6 +121,9 @@ class Loop<true, C, Nodes...> {
     });
     bool const resumed = load_run(*world_, watch_, parts_, progress_, options_,
                                   [&](auto& model) { bring(model, runtime::Parts::all()); });
+    if constexpr (requires { observer.begun(resumed); }) {
+      guarded("engine", "begun", [&] { observer.begun(resumed); });
+    }
     make_links(resumed);
     for (std::int64_t e = progress_.episode + progress_.made; e < progress_.end_of_flight(); ++e) {
       make_ahead(e, observer);
@@ -132,9 +138,6 @@ class Loop<true, C, Nodes...> {
     {
       runtime::Phase const timed(&watch_.timers(), &watch_.trace(), "episode", "engine");
       one_round(observer);
-    }
-    if constexpr (requires { observer.finished(report_); }) {
-      observer.finished(report_);
     }
   }
 
@@ -189,16 +192,27 @@ class Loop<true, C, Nodes...> {
     after_episode(false);
     ++progress_.episode;
     sync_due();
-    if (is_time_to_save()) {
-      std::int64_t const begin_save = steady_nanoseconds();
-      save_run(*world_, watch_, parts_, progress_, options_,
-               [&](auto& model) { bring(model, runtime::Parts::all()); });
-      report_.save_seconds = seconds_since(begin_save);
-    }
     if (options_.evaluate_every > 0 && progress_.episode % options_.evaluate_every == 0) {
       evaluate(observer);
     }
     report_.seconds = seconds_since(start);
+    tell_finished(observer);
+    if (is_time_to_save()) {
+      save_run(*world_, watch_, parts_, progress_, options_,
+               [&](auto& model) { bring(model, runtime::Parts::all()); });
+    }
+  }
+  template <class Observer>
+  void tell_finished(Observer& observer) {
+    using Metrics = std::vector<runtime::Metric>;
+    if constexpr (requires(Metrics const& metrics) { observer.finished(report_, metrics); }) {
+      guarded("engine", "finished", [&] {
+        Metrics const metrics = take_metrics();
+        observer.finished(report_, metrics);
+      });
+    } else if constexpr (requires { observer.finished(report_); }) {
+      guarded("engine", "finished", [&] { observer.finished(report_); });
+    }
   }
 
   template <class Node>
@@ -330,7 +344,7 @@ class Loop<true, C, Nodes...> {
   void make(std::int64_t episode, bool ahead, Observer& observer) {
     AllParts::in_order([&]<std::size_t At>() {
       using Node = NodeAt<At>;
-      if constexpr (makes_value<Node>) {
+      if constexpr (is_of_rollout<Node>) {
         auto& work = parts_.template at<At>();
         if (work.ahead == ahead) {
           gather<At>(episode, ahead);
@@ -362,8 +376,12 @@ class Loop<true, C, Nodes...> {
       });
     } else {
       watch_.run(work.node.name, "compute", work.node.name, [&] {
-        out = std::apply([&](auto const*... values) { return work.node.function(*values...); },
-                         work.received.values);
+        auto const call = [&](auto const*... values) { return work.node.function(*values...); };
+        if constexpr (makes_value<Node>) {
+          out = std::apply(call, work.received.values);
+        } else {
+          std::apply(call, work.received.values);
+        }
       });
     }
     if constexpr (requires { observer.made(out, work.node.name); }) {
