@@ -26,7 +26,7 @@ class Table {
   using Row = std::vector<rlhf::detail::late<std::string, Late>>;
 
  public:
-  explicit Table(std::initializer_list<rlhf::detail::late<std::string, Late>> head) {
+  Table(std::initializer_list<rlhf::detail::late<std::string, Late>> head) {
     rows_.emplace_back(head);
   }
   void row(std::initializer_list<rlhf::detail::late<std::string, Late>> cells) {
