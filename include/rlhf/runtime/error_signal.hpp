@@ -12,7 +12,6 @@
 #include <rlhf/runtime/detail/failure_file.hpp>
 #include <rlhf/runtime/failure.hpp>
 
-#include <atomic>
 #include <cstddef>
 #include <exception>
 #include <string>
@@ -62,7 +61,7 @@ class BasicErrorSignal {
   /// Cost with a file: a few calls of the system, on failure only.
   bool raise(Failure failure, std::exception_ptr original = nullptr) {
     Hold const hold(monitor_);
-    if (failed_.load(std::memory_order_relaxed)) {
+    if (failed()) {
       return false;
     }
     bool const first = file_.put(failure);
@@ -70,7 +69,7 @@ class BasicErrorSignal {
     if (first || !file_.find(failure_)) {  // else another process was first
       original_ = std::move(original);
     }
-    failed_.store(true, std::memory_order_release);
+    set_failed(true);
     monitor_.notify_all();
     return first;
   }
@@ -91,7 +90,7 @@ class BasicErrorSignal {
     comm.abort(text("failure of ", failure_.text()));
   }
 
-  [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool failed() const noexcept { return __atomic_load_n(&failed_, __ATOMIC_ACQUIRE); }
   /// Only after `failed()`; it never changes from then on.
   [[nodiscard]] Failure const& failure() const noexcept { return failure_; }
   /// The exception of the rank that failed, where it is of this process; null elsewhere.
@@ -134,10 +133,13 @@ class BasicErrorSignal {
     file_ = detail::FailureFile<Late>(std::move(file));
     failure_ = {};
     original_ = nullptr;
-    failed_.store(false, std::memory_order_release);
+    set_failed(false);
   }
 
  private:
+  // Compilers' own operations: <atomic> would be a tenth of what the header costs.
+  void set_failed(bool value) noexcept { __atomic_store_n(&failed_, value, __ATOMIC_RELEASE); }
+
   [[noreturn]] void throw_failure() const {
     throw Error(failure_.code, text("failure of ", failure_.text()), failure_.culprit,
                 failure_.native_code);
@@ -166,7 +168,7 @@ class BasicErrorSignal {
       Hold const hold(monitor_);
       if (!failed()) {
         failure_ = std::move(found);
-        failed_.store(true, std::memory_order_release);
+        set_failed(true);
         monitor_.notify_all();
       }
     }
@@ -214,7 +216,7 @@ class BasicErrorSignal {
   Monitor monitor_;
   Failure failure_;
   std::exception_ptr original_;
-  std::atomic<bool> failed_{false};
+  bool failed_ = false;  // read without the lock
 };
 
 using ErrorSignal = BasicErrorSignal<>;

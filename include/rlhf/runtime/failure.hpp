@@ -60,16 +60,14 @@ template <class Late>
     return false;
   }
   found.rank = 0;
-  for (char const digit : rank) {
+  for (char const digit : std::string_view(rank)) {
     if (digit < '0' || digit > '9') {
       return false;
     }
     found.rank = found.rank * 10 + (digit - '0');
   }
-  for (Errc const one :
-       {Errc::invalid_argument, Errc::incompatible_policy, Errc::rank_mismatch, Errc::corrupted,
-        Errc::timeout, Errc::aborted, Errc::io, Errc::cuda, Errc::nccl}) {
-    found.code = to_string(one) == code ? one : found.code;
+  for (int one = 0; one <= static_cast<int>(Errc::nccl); ++one) {
+    found.code = to_string(Errc{one}) == code ? Errc{one} : found.code;
   }
   found.message = words.substr(2);
   found.culprit = found.rank;

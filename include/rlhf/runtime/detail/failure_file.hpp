@@ -62,8 +62,9 @@ class FailureFile {
     }
     std::string words;
     char room[4096];
+    char const* const begin = room;
     for (ssize_t count = 0; (count = ::read(file, room, sizeof room)) > 0;) {
-      words.append(room, static_cast<std::size_t>(count));
+      words.append(begin, static_cast<std::size_t>(count));
     }
     ::close(file);
     if (!find_failure(std::string_view(words), found)) {

@@ -60,7 +60,7 @@ class NameTable {
 
   std::vector<rlhf::detail::late<std::string, Late>> names_;
   std::vector<rlhf::detail::late<int, Late>> scopes_;
-  rlhf::detail::HashIndex<> index_;
+  rlhf::detail::HashIndex<Late> index_;
 };
 
 }  // namespace rlhf::inline v0::runtime::detail

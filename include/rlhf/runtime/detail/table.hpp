@@ -17,7 +17,7 @@ template <class = void>
 [[nodiscard]] std::string fixed(double value, int digits) {
   char room[352];
   int const size = std::snprintf(room, sizeof room, "%.*f", digits, value);
-  return std::string(room, size > 0 ? static_cast<std::size_t>(size) : 0);
+  return std::string(static_cast<char const*>(room), size > 0 ? static_cast<std::size_t>(size) : 0);
 }
 
 /// Rows of cells: the first column stands left, the others right.
