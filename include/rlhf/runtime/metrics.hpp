@@ -87,8 +87,8 @@ class BasicMetrics {
     add(name, MetricKind::weighted, value, weight);
   }
   void sum(std::string_view name, double value) { add(name, MetricKind::sum, value, 1); }
-  void max(std::string_view name, double value) { add(name, MetricKind::max, value, 1); }
-  void min(std::string_view name, double value) { add(name, MetricKind::min, value, 1); }
+  void(max)(std::string_view name, double value) { add(name, MetricKind::max, value, 1); }
+  void(min)(std::string_view name, double value) { add(name, MetricKind::min, value, 1); }
   /// @}
 
   /// Adds all values of `other` under its names, below this prefix.
