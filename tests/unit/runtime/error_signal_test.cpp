@@ -14,6 +14,8 @@
 
 #include "ranks/world.hpp"
 #include "unit/checkpoint/temporary_directory.hpp"
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace {
 
@@ -264,6 +266,46 @@ TEST_CASE(
   ErrorSignal nowhere(Milliseconds{0}, "/nowhere/at/all");
   CHECK(nowhere.raise({Errc::io, 3, "policy", "save", "full", 0, 3}));
   CHECK(nowhere.failure().rank == 3);
+}
+
+/// A rank that is a process, whose communicator brings nothing along.
+struct Process {
+  int number;
+  [[nodiscard]] int rank() const noexcept { return number; }
+  [[nodiscard]] int size() const noexcept { return 3; }
+  [[nodiscard]] int world_rank(int rank) const { return rank; }
+  void abort(std::string_view) noexcept {}
+};
+
+TEST_CASE("processes that were aborted find the failure of the one that failed") {
+  test::TemporaryDirectory const directory;
+  std::vector<pid_t> children;
+  for (int rank = 0; rank < 3; ++rank) {
+    pid_t const child = ::fork();
+    if (child == 0) {
+      Process comm{rank};
+      ErrorSignal signal(Milliseconds{20'000}, directory / "failure");
+      ranks::Outcome const found = outcome_of([&] {
+        signal.run(comm, "policy", "save", [&] {
+          if (rank == 1) {
+            Meeting::sleep_ms(50);
+            rlhf::fail(Errc::io, "the disk is full");
+          }
+          rlhf::fail(Errc::aborted, "rank 1 is gone", 1);
+        });
+      });
+      bool const right = found.code == Errc::io && found.rank == 1 &&
+                         found.says("rank 1, module policy, phase save") &&
+                         found.says("the disk is full");
+      ::_exit(right ? 0 : 1);
+    }
+    children.push_back(child);
+  }
+  for (pid_t const child : children) {
+    int status = -1;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+  }
 }
 
 }  // namespace
