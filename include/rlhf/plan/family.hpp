@@ -157,14 +157,64 @@ template <class = void>
   return out;
 }
 
+/// Errors: invalid_argument naming the row of a table that cannot be right, and why.
+template <class T>
+void check_family(BasicFamily<T> const& family) {
+  auto const has = [](std::string_view name, std::string_view mark) {
+    return name.find(mark) != std::string_view::npos;
+  };
+  if (family.trainer_vocab_multiple < 1 || family.server_vocab_multiple < 1) {
+    fail(Errc::invalid_argument,
+         text("family ", family.name, ": a vocabulary is padded to a multiple of at least 1"));
+  }
+  for (std::size_t r = 0; r < family.tensors.size(); ++r) {
+    auto const& row = family.tensors[r];
+    auto const require = [&](bool right, std::string_view what) {
+      if (!right) {
+        fail(Errc::invalid_argument,
+             text("family ", family.name, ", row ", r, " (", row.trainer, "): ", what));
+      }
+    };
+    bool const layers = row.place == FamilyPlace::layers;
+    require(!row.trainer.empty() && !row.server.empty(), "needs a name on both sides");
+    require(!row.pieces.empty(), "holds no canonical tensor");
+    require(row.cut != FamilyCut::heads || row.pieces.size() == 3,
+            "is cut by heads, but does not hold three tensors: query, key, value");
+    require(row.cut != FamilyCut::vocabulary || (row.pieces.size() == 1 && !row.experts),
+            "is cut as a vocabulary, but does not hold one tensor");
+    require(row.cut != FamilyCut::columns || !row.columns.empty(),
+            "is cut by columns, but has one dimension");
+    require(!row.experts || (layers && row.cut != FamilyCut::heads),
+            "is of experts, which are in layers and not cut by heads");
+    require(has(row.trainer, "{l}") == layers && has(row.server, "{l}") == layers,
+            layers ? "is in layers, but a name has no {l}" : "is in no layer, but a name has {l}");
+    require(has(row.trainer, "{e}") == row.experts && !has(row.server, "{e}"),
+            row.experts ? "is of experts: the trainer's name needs {e}, the server's stacks them"
+                        : "is not of experts, but a name has {e}");
+    ModelSizes const any{1, 1, 1, 1, 1, 1, 1, 1, 1};
+    for (FamilyPiece const& piece : row.pieces) {
+      require(
+          has(piece.name, "{l}") == layers && has(piece.name, "{e}") == row.experts,
+          text("canonical name ", piece.name, " has {l} or {e} where it should not, or lacks it"));
+      try {
+        static_cast<void>(extent_of(piece.rows, any));
+        static_cast<void>(row.columns.empty() ? 1 : extent_of(row.columns, any));
+      } catch (Error const& error) {
+        require(false, error.message());
+      }
+    }
+  }
+}
+
 /// The canonical parameters of a model of a family, as `place` and plans take them. Tied ones are
 /// listed with what they are tied to.
 ///
-/// Errors: as `extent_of`, naming the row.
+/// Errors: as `check_family` and `extent_of`.
 template <class T>
 [[nodiscard]] BasicModelList<T> canonical_model(BasicFamily<T> const& family,
                                                 ModelSizes const& sizes,
                                                 DType dtype = DType::bf16) {
+  check_family(family);
   BasicModelList<T> model;
   model.name = family.name;
   model.layers = narrow<int>(sizes.layers);
@@ -193,7 +243,7 @@ template <class T>
                                  : row.cut == FamilyCut::columns ? 1
                                                                  : 0;
           if (row.cut == FamilyCut::heads) {
-            one.heads = narrow<int>(one.shape[0] / sizes.head_dim);
+            one.heads = narrow<int>(one.shape[0] / extent_of("head_dim", sizes));
           }
           one.layer = row.place == FamilyPlace::layers ? static_cast<int>(layer) : -1;
           one.behind_layers = row.place == FamilyPlace::last;

@@ -54,6 +54,7 @@ class FamilyWalk {
         at_(at),
         find_(find),
         visit_(visit) {
+    plan::check_family(family);
     deal_layers(side);
     deal_experts(side);
   }
@@ -61,10 +62,6 @@ class FamilyWalk {
   void walk() {
     int const last = layout_.pipeline - 1;
     for (Row const& row : family_.tensors) {
-      if (row.pieces.empty()) {
-        fail(Errc::invalid_argument,
-             text("family ", family_.name, ": row ", row.trainer, " holds no canonical tensor"));
-      }
       if (row.untied_only && sizes_.tied) {
         continue;
       }
@@ -237,7 +234,6 @@ class FamilyWalk {
       case plan::FamilyCut::rows:
         return divided(row, rows, row.pieces[number].rows);
       case plan::FamilyCut::heads:
-        expect_heads(row);
         return sizes_.head_dim * (number == 0 ? sizes_.heads / layout_.tensor
                                   : sizes_.kv_heads < layout_.tensor
                                       ? 1
@@ -246,7 +242,6 @@ class FamilyWalk {
         std::int64_t const ranks = layout_.tensor;
         std::int64_t multiple = style_ == Style::trainer ? family_.trainer_vocab_multiple * ranks
                                                          : family_.server_vocab_multiple;
-        expects(multiple >= 1, "a vocabulary is padded to a multiple of at least 1");
         for (std::int64_t const step = multiple; multiple % ranks != 0;) {
           multiple += step;
         }
@@ -257,13 +252,6 @@ class FamilyWalk {
         return rows;
     }
     return rows;
-  }
-  void expect_heads(Row const& row) const {
-    if (row.pieces.size() != 3) {
-      fail(Errc::invalid_argument, text("family ", family_.name, ", ", row.trainer,
-                                        ": a row cut by heads is query, key and value, not ",
-                                        row.pieces.size(), " tensors"));
-    }
   }
   /// The rank's tensor with all pieces.
   [[nodiscard]] Shape fused_shape(Row const& row) const {
@@ -318,7 +306,8 @@ class FamilyWalk {
 /// the model. `side` gives layout, stages (even where it names none), experts' tensor size and
 /// slots; its world ranks are not looked at.
 ///
-/// Errors: invalid_argument naming the tensor and both shapes; incompatible_policy where sizes do
+/// Errors: as `plan::check_family`; invalid_argument naming the tensor and both shapes;
+/// incompatible_policy where sizes do
 /// not divide over the layout. Cost: a few small strings a tensor.
 template <class T, class Find, class Visit>
 void visit_family(plan::BasicFamily<T> const& family, plan::ModelSizes const& sizes,
