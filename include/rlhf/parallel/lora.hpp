@@ -24,7 +24,6 @@
 #include <rlhf/tensor/low_rank.hpp>
 #include <rlhf/tensor/tensor_view.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -192,7 +191,7 @@ void fill_a(TensorView const& a, Holding const& holding, std::uint64_t seed,
   each(a.shape, [&](Extents const& at) { detail::put_float(a.dtype, address(at), 0.0F); });
   CounterRandom const random(seed, Fingerprint().add(name).value());
   auto const in = static_cast<double>(holding.global[holding.global.rank() - 1]);
-  auto const bound = static_cast<float>(1.0 / std::sqrt(in));
+  auto const bound = static_cast<float>(1.0 / __builtin_sqrt(in));
   Extents const strides = row_major_strides(holding.global);
   for (HeldBox const& held : holding.boxes) {
     each(held.box.extent, [&](Extents const& at) {
