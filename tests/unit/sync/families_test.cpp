@@ -121,6 +121,49 @@ TEST_CASE("canonical models: nothing fused") {
   CHECK(listed.tensors.size() == 1 + 4 * 9 + 2);
 }
 
+TEST_CASE("adapters of fused tensors: factors under the names of the canonical ones") {
+  plan::Side side;
+  side.layout = {.tensor = 2};
+  Coordinate at;
+  at.tensor = 1;
+  std::deque<std::vector<float>> memory;
+  auto const make = [&](Shape const& shape) {
+    memory.emplace_back(static_cast<std::size_t>(rlhf::element_count(shape)));
+    return rlhf::view(memory.back(), shape);
+  };
+  for (FamilyStyle const style : {FamilyStyle::trainer, FamilyStyle::server}) {
+    std::vector<std::string> seen;
+    sync::visit_family(
+        plan::qwen3_moe(), sizes, style, side, at,
+        [&](std::string_view name, Shape const& shape) {
+          Shape a = shape;
+          Shape b = shape;
+          bool const adapted = name.find("qkv") != std::string_view::npos && shape.rank() == 2;
+          bool const of_experts = name.find("fc1.weight") != std::string_view::npos ||
+                                  name.find("w13") != std::string_view::npos;
+          if (!adapted && !of_experts) {
+            return sync::FoundTensor(make(shape));
+          }
+          a[shape.rank() - 2] = 3;
+          b[shape.rank() - 1] = 3;
+          return sync::FoundTensor(make(shape), {.a = make(a), .b = make(b)});
+        },
+        [&](std::string_view name, rlhf::TensorView const& view, auto const& rule) {
+          auto const holding = rule.holding(view.shape, side.layout, at);
+          if (rlhf::lora::is_factor(name)) {
+            seen.push_back(rlhf::text(name, " ", to_string(holding.global), " from ",
+                                      holding.boxes.front().box.start[0]));
+          }
+        });
+    CHECK(seen.size() == 4 * 2 * 3 + 4 * 4 * 2 * 2);
+    CHECK(holds(seen, "model.layers.3.self_attn.q_proj.lora_B.weight (16, 3) from 8"));
+    CHECK(holds(seen, "model.layers.3.self_attn.v_proj.lora_B.weight (4, 3) from 2"));
+    CHECK(holds(seen, "model.layers.3.self_attn.v_proj.lora_A.weight (3, 8) from 0"));
+    CHECK(holds(seen, "model.layers.2.mlp.experts.3.up_proj.lora_B.weight (6, 3) from 3"));
+    CHECK(holds(seen, "model.layers.2.mlp.experts.3.gate_proj.lora_A.weight (3, 8) from 0"));
+  }
+}
+
 TEST_CASE("tensors of another shape, and layouts that do not fit, are named") {
   plan::Side side;
   side.layout = {.tensor = 2};
