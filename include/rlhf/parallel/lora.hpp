@@ -2,8 +2,7 @@
 /// Adapters of low rank as parameters: how A and B are cut where the weight is cut, their names,
 /// their start. Layer: parallel.
 ///
-///     void parameters(auto&& visit) {   // a weight (out, in) cut by rows, its A whole, its B by
-///     rows
+///     void parameters(auto&& visit) {  // a weight and its B cut by rows, its A whole
 ///       rlhf::lora::parameters(visit, weight, {.a = a, .b = b}, [&](auto&& each) {
 ///         each("mlp.up_proj.weight", weight, rlhf::shard::rows());
 ///       });

@@ -3,12 +3,10 @@
 /// canonical names. Layer: sync.
 ///
 ///     template <class Visit>
-///     void parameters(Visit&& visit) {   // a Megatron-style trainer of Qwen3
-///       rlhf::sync::visit_family(family, sizes, rlhf::plan::FamilyStyle::trainer, side,
-///       coordinate(),
-///                                [&](std::string_view name, rlhf::Shape const& shape) {
-///                                  return my_state_dict.view(name);
-///                                }, visit);
+///     void parameters(Visit&& visit) {   // a Megatron-style trainer
+///       auto const find = [&](std::string_view name, rlhf::Shape const&) { return view(name); };
+///       rlhf::sync::visit_family(rlhf::plan::qwen3(), sizes, rlhf::plan::FamilyStyle::trainer,
+///                                side, coordinate(), find, visit);
 ///     }
 ///
 /// The other side does the same with `FamilyStyle::server`, and a link between both needs no names,
@@ -34,8 +32,8 @@ namespace rlhf::inline v0::sync {
 /// none), experts' tensor size and slots; its world ranks are not looked at.
 ///
 /// Errors: as `plan::check_family`; invalid_argument naming the tensor and both shapes;
-/// incompatible_policy where sizes do
-/// not divide over the layout. Cost: a few small strings a tensor.
+/// incompatible_policy where sizes do not divide over the layout. Cost: a few small strings a
+/// tensor.
 template <class T, class Find, class Visit>
 void visit_family(plan::BasicFamily<T> const& family, plan::ModelSizes const& sizes,
                   plan::FamilyStyle style, plan::BasicSide<T> const& side, Coordinate const& at,
