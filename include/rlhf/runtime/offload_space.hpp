@@ -25,7 +25,7 @@ namespace rlhf::inline v0::runtime {
 /// | `S(n)` | owns memory for `n` elements |
 /// | `s = S(n)`, `s = S()` | what `s` owned is given back; assigning is noexcept |
 template <class S>
-concept Storage = std::default_initializable<S> && std::constructible_from<S, std::size_t> &&
+concept TensorStorage = std::default_initializable<S> && std::constructible_from<S, std::size_t> &&
     std::is_nothrow_move_assignable_v<S> && requires(S& s, S const& c) {
   { *s.data() } -> std::same_as<std::remove_cvref_t<decltype(*s.data())>&>;
   requires std::is_trivially_copyable_v<std::remove_cvref_t<decltype(*s.data())>>;
