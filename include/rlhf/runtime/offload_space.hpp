@@ -55,6 +55,13 @@ concept OffloadSpace = std::default_initializable<S> &&
   {s.release_host()};
 };
 
+/// A space that cannot copy from the memory of devices, and a storage there (it has `device()`).
+template <class Space, class S>
+concept OutOfReach = requires(S const& storage) {
+  requires Space::host_only;
+  storage.device();
+};
+
 /// A copy in ordinary memory: for modules whose device is the host. Frees the copy when its
 /// contents have come back.
 ///
@@ -67,6 +74,7 @@ class BasicHostSpace {
     std::size_t bytes = 0;
   };
   struct Stream {};
+  static constexpr bool host_only = true;  ///< Cannot copy from device memory.
 
   template <class Free>
   void offload(std::span<Range const> ranges, Free&& free, Stream = {}) {

@@ -45,6 +45,10 @@ struct MemoryList {
                   "[rlhf:runtime.storage] memory(visit) names something that does not own memory "
                   "which can be given back and taken anew: pass a std::vector of a trivial type, a "
                   "cuda::DeviceBuffer, or a type like them; see runtime/offload_space.hpp");
+    static_assert(
+        !OutOfReach<T, S>,
+        "[rlhf:runtime.space] memory(visit) names device memory, but HostSpace copies from "
+        "the host's only: derive the model from runtime::Offloadable<cuda::Offload>");
     if constexpr (TensorStorage<S>) {
       using Value = std::remove_cvref_t<decltype(*storage.data())>;
       StorageHandle handle;
