@@ -70,6 +70,15 @@ template <class = void>
   return true;
 }
 
+/// Whether a name is that of a file, or of one in a directory: `actor/rank-3`.
+template <class = void>
+[[nodiscard]] bool is_entry_name(std::string_view name) noexcept {
+  std::size_t const slash = name.find('/');
+  return slash == std::string_view::npos
+             ? is_file_name(name)
+             : is_file_name(name.substr(0, slash)) && is_file_name(name.substr(slash + 1));
+}
+
 /// `<name> <bytes> <checksum>`.
 template <class = void>
 [[nodiscard]] std::string to_text(ManifestEntry const& entry) {
@@ -82,7 +91,7 @@ template <class = void>
   std::size_t const first = line.find(' ');
   std::size_t const last = line.rfind(' ');
   std::uint64_t bytes = 0;
-  if (first == std::string_view::npos || first == last || !is_file_name(line.substr(0, first)) ||
+  if (first == std::string_view::npos || first == last || !is_entry_name(line.substr(0, first)) ||
       !data::parse_number(line.substr(first + 1, last - first - 1), bytes) ||
       bytes > static_cast<std::uint64_t>(INT64_MAX) ||
       !data::parse_hex(line.substr(last + 1), out.checksum)) {

@@ -80,15 +80,18 @@ class BasicStore {
 
   /// Writes and flushes one file of the checkpoint that was begun.
   ///
-  /// @param name Letters, digits, `.`, `_`, `-`; another for every file of the step.
-  /// Errors: invalid_argument for a name that cannot be or was already written, or where `begin`
-  /// was not called; io.
+  /// @param name Letters, digits, `.`, `_`, `-`; another for every file of the step. One `/` puts
+  /// it into a directory, which is made. Errors: invalid_argument for a name that cannot be or was
+  /// already written, or where `begin` was not called; io.
   void write(std::int64_t step, std::string_view name, std::span<Byte const> bytes) const {
     check_name(name);
     std::string const path = text(partial_of(step), "/", name);
     ManifestEntry const entry{std::string(name), static_cast<std::int64_t>(bytes.size()),
                               checksum<Late>(bytes)};
     try {
+      if (name.find('/') != name.npos) {
+        make_directory(detail::parent_of(path));
+      }
       detail::write_new<Late>(path, bytes);
     } catch (Error const& error) {
       if (error.native_code() == EEXIST) {
@@ -206,10 +209,34 @@ class BasicStore {
     return text(path.substr(0, slash + 1), ".", path.substr(slash + 1), entry_ending);
   }
   static void check_name(std::string_view name) {
-    if (!is_file_name(name)) {
+    if (!is_entry_name(name)) {
       fail(Errc::invalid_argument,
            text("'", name, "' cannot be the name of a checkpoint's file; use up to 200 letters, ",
-                "digits, '.', '_' and '-', not beginning with '.', and not MANIFEST"));
+                "digits, '.', '_' and '-', not beginning with '.', and not MANIFEST; one '/' may ",
+                "stand behind such a name of a directory"));
+    }
+  }
+  /// A directory of a checkpoint that was begun. Others may make it at the same time.
+  static void make_directory(std::string const& path) {
+    if (::mkdir(path.c_str(), 0777) == 0) {
+      detail::flush_directory(detail::parent_of(path));
+    } else if (errno != EEXIST) {
+      detail::fail_system("create directory", path, errno);
+    }
+  }
+  [[nodiscard]] static bool is_directory(std::string const& path) noexcept {
+    struct stat status {};
+    return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  }
+  /// The directory itself and those of the checkpoint's files in it, each with what leads from a
+  /// file's name there to its entry's: nothing, or `actor/`.
+  template <class Visit>
+  static void for_each_directory(std::string const& root, Visit&& visit) {
+    visit(root, std::string());
+    for (std::string const& name : detail::names_in<Late>(root)) {
+      if (is_file_name(name) && is_directory(text(root, "/", name))) {
+        visit(text(root, "/", name), text(name, "/"));
+      }
     }
   }
   /// Every step that has a directory, in rising order.
@@ -263,19 +290,24 @@ class BasicStore {
            text("step ", step, " was not begun in ", root_, "; one rank calls begin first"));
     }
     Manifest found{step, {}};
-    for (std::string const& name : detail::names_in<Late>(partial)) {
-      if (!is_file_name(name)) {
-        continue;
+    for_each_directory(partial, [&](std::string const& directory, std::string const& within) {
+      for (std::string const& name : detail::names_in<Late>(directory)) {
+        std::string const path = text(directory, "/", name);
+        if (!is_file_name(name) || (within.empty() && is_directory(path))) {
+          continue;
+        }
+        ManifestEntry entry;
+        if (detail::size_of_file(entry_of(path)) < 0 || !read_entry(entry_of(path), entry) ||
+            entry.name != text(within, name) || entry.bytes != detail::size_of_file(path)) {
+          fail(Errc::corrupted, text(path, " was not written to its end; commit only after every ",
+                                     "rank's write has returned"));
+        }
+        found.files.push_back(entry);
       }
-      std::string const path = text(partial, "/", name);
-      ManifestEntry entry;
-      if (detail::size_of_file(entry_of(path)) < 0 || !read_entry(entry_of(path), entry) ||
-          entry.name != name || entry.bytes != detail::size_of_file(path)) {
-        fail(Errc::corrupted, text(path, " was not written to its end; commit only after every ",
-                                   "rank's write has returned"));
+      if (!within.empty()) {
+        detail::flush_directory(directory);
       }
-      found.files.push_back(entry);
-    }
+    });
     rlhf::detail::sort_by(found.files, [](ManifestEntry const& a, ManifestEntry const& b) {
       return a.name < b.name;
     });
@@ -308,11 +340,13 @@ class BasicStore {
   [[nodiscard]] BasicPruned<Late> prune(std::int64_t step) const {
     BasicPruned<Late> pruned;
     try {
-      for (std::string const& name : detail::names_in<Late>(directory(step))) {
-        if (name[0] == '.' && name.ends_with(entry_ending)) {
-          detail::remove_tree<Late>(text(directory(step), "/", name));
+      for_each_directory(directory(step), [](std::string const& folder, std::string const&) {
+        for (std::string const& name : detail::names_in<Late>(folder)) {
+          if (name[0] == '.' && name.ends_with(entry_ending)) {
+            detail::remove_tree<Late>(text(folder, "/", name));
+          }
         }
-      }
+      });
       if (keep_ > 0) {
         std::vector<Number> older;
         for (std::int64_t const other : steps()) {

@@ -102,9 +102,10 @@ class Sampler {
   /// Replaces `out` by this replica's share of the next episode and moves behind that episode.
   ///
   /// Every replica calls it once an episode. Shares are contiguous, in replica order, and differ by
-  /// at most one sample; a replica beyond the number of samples gets none.
+  /// at most one sample; a replica beyond the number of samples gets none. Returns the samples of
+  /// the episode, all shares together.
   /// Errors: invalid_argument unless 0 <= replica < replicas. After an error nothing has moved.
-  void next(int replica, int replicas, std::vector<late<Draw>>& out) {
+  std::int64_t next(int replica, int replicas, std::vector<late<Draw>>& out) {
     if (replica < 0 || replica >= replicas) {
       fail(Errc::invalid_argument, text("replica ", replica, " is not one of ", replicas));
     }
@@ -118,6 +119,7 @@ class Sampler {
       throw;
     }
     options_.consumed = position() * options_.repeats;
+    return prompts * options_.repeats;
   }
 
   /// Samples drawn so far over all replicas, copies counted: where a run goes on from here.

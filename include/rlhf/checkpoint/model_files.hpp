@@ -1,0 +1,84 @@
+/// @file
+/// One model's files in a checkpoint of the whole run. Layer: checkpoint.
+#pragma once
+
+#include <rlhf/checkpoint/store.hpp>
+#include <rlhf/core/config.hpp>
+#include <rlhf/core/text.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace rlhf::inline v0::checkpoint {
+
+/// Where a model writes what it needs to go on: a directory of its own in a checkpoint that is
+/// complete only when every model of every rank has written. What `save_checkpoint` gets.
+///
+/// Names are this rank's own: `weights` becomes `actor/weights.rank-3`.
+/// Thread safety: one caller per object. Use it as `FilesToSave`.
+template <class Late = void>
+class BasicFilesToSave {
+ public:
+  BasicFilesToSave(BasicStore<Late> const& store, std::int64_t step, std::string model, int rank)
+      : store_(&store),
+        model_(std::move(model)),
+        step_(step),
+        rank_(rank) {}
+
+  /// Writes and flushes one file. Errors: those of `Store::write`.
+  void write(std::string_view name, std::span<rlhf::detail::late<std::byte, Late> const> bytes) {
+    store_->write(step_, text(model_, "/", name, ".rank-", rank_), bytes);
+    ++count_;
+  }
+  /// Files written so far.
+  [[nodiscard]] std::int64_t count() const noexcept { return count_; }
+
+ private:
+  BasicStore<Late> const* store_;
+  std::string model_;
+  std::int64_t step_;
+  int rank_;
+  std::int64_t count_ = 0;
+};
+
+/// The same for reading, by the names of writing. What `load_checkpoint` gets. Use it as
+/// `FilesToLoad`.
+template <class Late = void>
+class BasicFilesToLoad {
+ public:
+  BasicFilesToLoad(BasicStore<Late> const& store, std::int64_t step, std::string model, int rank)
+      : store_(&store),
+        model_(std::move(model)),
+        step_(step),
+        rank_(rank) {}
+
+  /// The bytes that this rank wrote. Errors: those of `Store::read`.
+  [[nodiscard]] std::vector<rlhf::detail::late<std::byte, Late>> read(std::string_view name) const {
+    return read(name, rank_);
+  }
+  /// The bytes that another rank wrote, for a model that is laid out anew.
+  [[nodiscard]] std::vector<rlhf::detail::late<std::byte, Late>> read(std::string_view name,
+                                                                      int rank) const {
+    return store_->read(step_, text(model_, "/", name, ".rank-", rank));
+  }
+  /// Whether this rank wrote such a file.
+  [[nodiscard]] bool has(std::string_view name) const {
+    return store_->manifest(step_).find(text(model_, "/", name, ".rank-", rank_)) != nullptr;
+  }
+
+ private:
+  BasicStore<Late> const* store_;
+  std::string model_;
+  std::int64_t step_;
+  int rank_;
+};
+
+using FilesToSave = BasicFilesToSave<>;
+using FilesToLoad = BasicFilesToLoad<>;
+
+}  // namespace rlhf::inline v0::checkpoint
