@@ -9,7 +9,6 @@
 #include <rlhf/parallel/layout.hpp>
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -72,27 +71,16 @@ class RunCheckpoint {
  public:
   RunCheckpoint(Comm& world, std::string const& directory, Actor& actor, Reference& reference,
                 Generator& generator)
-      : directory_(directory),
-        store_(directory, 2),
+      : store_(directory, 2),
         world_(&world),
         actor_(&actor),
         reference_(&reference),
         generator_(&generator) {}
 
-  /// Puts another run's checkpoints aside, so that a later --resume does not go on with those.
-  /// Called when the first checkpoint of this run is about to be written, not before: a run that
-  /// ends early leaves what was there. Collective.
-  void put_others_aside() {
-    if (world_->rank() == 0 && store_.latest().has_value()) {
-      std::filesystem::path const aside = directory_ + ".previous";
-      std::filesystem::remove_all(aside);
-      std::filesystem::rename(directory_, aside);
-      std::filesystem::create_directories(directory_);
-    }
-    world_->barrier();
-  }
-
   /// Writes a checkpoint after `state.episodes` episodes; it is there as a whole or not at all.
+  ///
+  /// Those of a run that came further in the same directory, whether this run went back or is
+  /// another one, are set aside by the commit, so that a later --resume does not go on with them.
   void save(RunState const& state, Report const& report) {
     std::int64_t const step = state.episodes;
     if (world_->rank() == 0) {
@@ -116,7 +104,7 @@ class RunCheckpoint {
     }
     world_->barrier();
     if (world_->rank() == 0) {
-      store_.commit(step);
+      store_.commit(step, files());
     }
   }
 
@@ -173,12 +161,17 @@ class RunCheckpoint {
   [[nodiscard]] static std::string file_of(std::string_view name, M const& model) {
     return rlhf::text(name, "-tensor-", model.coordinate().tensor);
   }
+  /// How many files `save` writes, over all ranks.
+  [[nodiscard]] std::int64_t files() const {
+    constexpr std::int64_t of_rank_0 = 3;
+    constexpr std::int64_t of_the_sampler = 1;
+    return of_rank_0 + of_the_sampler + actor_->layout().tensor + reference_->layout().tensor;
+  }
   [[nodiscard]] rlhf::TensorView reference_weights() {
     auto& model = reference_->transformer();
     return rlhf::view(model.weights(), rlhf::Shape{model.table().elements()});
   }
 
-  std::string directory_;
   rlhf::checkpoint::Store store_;
   Comm* world_;
   Actor* actor_;

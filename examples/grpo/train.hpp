@@ -106,9 +106,6 @@ class Trainer {
       rlhf::hook::after_episode(generator_);
       metrics.seconds = static_cast<double>(rlhf::steady_nanoseconds() - begin) * 1e-9;
       report_.add(metrics);
-      if (!saved && actor_.episode().value == 1) {
-        checkpoint.put_others_aside();
-      }
       checkpoint.save(state(), report_);
       report_.write();
     }
