@@ -46,14 +46,14 @@ using SamplerState = BasicSamplerState<>;
 inline constexpr std::string_view sampler_state_format = "rlhf-sampler-state";
 inline constexpr std::int64_t sampler_state_version = 2;
 
-/// The state as text: `key = value` lines, a checksum at the end. `parse_sampler_state` reads it.
+namespace detail {
+
 template <class Late>
-[[nodiscard]] std::string to_text(BasicSamplerState<Late> const& state) {
+void put_sampler_state(TextRecordWriter& writer, BasicSamplerState<Late> const& state) {
   std::vector<rlhf::detail::late<std::string, Late>> fingerprints;
   for (std::uint64_t const fingerprint : state.dataset_fingerprints) {
     fingerprints.push_back(hex_text(fingerprint));
   }
-  TextRecordWriter writer(sampler_state_format, sampler_state_version);
   writer.field("consumed", state.consumed)
       .field("samples_per_episode", state.samples_per_episode)
       .field("repeats", state.repeats)
@@ -73,7 +73,17 @@ template <class Late>
     }
     writer.field("begin", stage.begin).list("weights", weights);
   }
-  return writer.list("fingerprints", fingerprints).finish();
+  writer.list("fingerprints", fingerprints);
+}
+
+}  // namespace detail
+
+/// The state as text: `key = value` lines, a checksum at the end. `parse_sampler_state` reads it.
+template <class Late>
+[[nodiscard]] std::string to_text(BasicSamplerState<Late> const& state) {
+  TextRecordWriter writer(sampler_state_format, sampler_state_version);
+  detail::put_sampler_state(writer, state);
+  return writer.finish();
 }
 
 namespace detail {
@@ -137,16 +147,10 @@ template <class Late>
   return stage;
 }
 
-}  // namespace detail
-
-/// Reads what `to_text` wrote. `origin`, a path, is for messages.
-///
-/// Errors: corrupted when the text is truncated, damaged, or holds a key or value that it should
-/// not; invalid_argument when a newer version wrote it. Never accepts a text in part.
-template <class Late = void>
-[[nodiscard]] BasicSamplerState<Late> parse_sampler_state(
-    std::string_view text, std::string_view origin = "sampler state") {
-  TextRecordReader reader(text, sampler_state_format, sampler_state_version, origin);
+/// The next lines, as `put_sampler_state` wrote them, up to the end.
+template <class Late>
+[[nodiscard]] BasicSamplerState<Late> next_sampler_state(TextRecordReader& reader,
+                                                         bool has_stages) {
   BasicSamplerState<Late> state;
   state.consumed = reader.next_count("consumed");
   state.samples_per_episode = reader.next_count("samples_per_episode");
@@ -156,24 +160,24 @@ template <class Late = void>
     reader.bad_value("shuffle", "true or false");
   }
   state.shuffle = shuffle == "true";
-  state.repeat = detail::next_choice(reader, "repeat", {Repeat::adjacent, Repeat::whole_list});
+  state.repeat = next_choice(reader, "repeat", {Repeat::adjacent, Repeat::whole_list});
   state.seed = reader.next_number("seed");
-  state.seeding = detail::next_choice(reader, "seeding", {Seeding::per_dataset, Seeding::shared});
+  state.seeding = next_choice(reader, "seeding", {Seeding::per_dataset, Seeding::shared});
   state.order = reader.next("order");
-  state.exhausted = detail::next_choice(reader, "exhausted",
-                                        {Exhausted::cycle, Exhausted::drop, Exhausted::retain});
-  state.dataset_sizes = detail::next_counts<Late>(reader, "dataset_sizes");
-  state.ratios = detail::next_counts<Late>(reader, "ratios");
-  std::int64_t const stages = reader.version() == 1 ? 0 : reader.next_count("stages");
+  state.exhausted =
+      next_choice(reader, "exhausted", {Exhausted::cycle, Exhausted::drop, Exhausted::retain});
+  state.dataset_sizes = next_counts<Late>(reader, "dataset_sizes");
+  state.ratios = next_counts<Late>(reader, "ratios");
+  std::int64_t const stages = has_stages ? reader.next_count("stages") : 0;
   std::size_t const datasets = state.dataset_sizes.size();
   for (std::int64_t s = 0; s < stages; ++s) {
-    state.stages.push_back(detail::next_stage<Late>(reader, datasets));
+    state.stages.push_back(next_stage<Late>(reader, datasets));
     if (s == 0 ? state.stages[0].begin != 0
                : state.stages.back().begin <= state.stages[state.stages.size() - 2].begin) {
       reader.bad_value("begin", "0 for the first stage and more for every further one");
     }
   }
-  detail::next_words(reader, "fingerprints", [&](std::string_view word) {
+  next_words(reader, "fingerprints", [&](std::string_view word) {
     return parse_hex(word, state.dataset_fingerprints.emplace_back());
   });
   reader.finish();
@@ -185,6 +189,19 @@ template <class Late = void>
     reader.bad_value("fingerprints", "one number for each dataset");
   }
   return state;
+}
+
+}  // namespace detail
+
+/// Reads what `to_text` wrote. `origin`, a path, is for messages.
+///
+/// Errors: corrupted when the text is truncated, damaged, or holds a key or value that it should
+/// not; invalid_argument when a newer version wrote it. Never accepts a text in part.
+template <class Late = void>
+[[nodiscard]] BasicSamplerState<Late> parse_sampler_state(
+    std::string_view text, std::string_view origin = "sampler state") {
+  TextRecordReader reader(text, sampler_state_format, sampler_state_version, origin);
+  return detail::next_sampler_state<Late>(reader, reader.version() > 1);
 }
 
 /// What may differ between a state and the run that goes on from it. Everything is refused unless
