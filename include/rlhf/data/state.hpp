@@ -206,13 +206,17 @@ template <class Late = void>
 
 /// What may differ between a state and the run that goes on from it. Everything is refused unless
 /// named, because the run is then no longer the one that would have gone on without a stop: the
-/// position is kept as a number of samples and read in terms of the new options.
+/// position is kept as a number of samples and read in terms of the new options. So items of the
+/// epochs under way come again or are left out, except where only samples_per_episode differs.
 struct AcceptedChanges {
   bool dataset_sizes = false;  ///< Datasets grew, shrank, or there are more or fewer of them.
-  bool contents = false;       ///< Fingerprints of datasets differ.
-  bool ratios = false;         ///< Ratios, weights or the schedule differ.
-  bool episode = false;        ///< samples_per_episode, repeats or repeat differ.
-  bool order = false;          ///< seed, seeding, shuffle, order policy or exhausted differ.
+  bool contents = false;       ///< Fingerprints of datasets differ, or are no longer given.
+  /// Ratios, weights or the schedule differ. Weights that are to change on the way are another
+  /// matter: a stage of the schedule that begins at the position or behind it leaves every dataset
+  /// where it was, and is accepted here, too.
+  bool ratios = false;
+  bool episode = false;  ///< samples_per_episode, repeats or repeat differ.
+  bool order = false;    ///< seed, seeding, shuffle, order policy or exhausted differ.
 };
 
 namespace detail {
@@ -268,13 +272,18 @@ void check_compatible(BasicSamplerState<Late> const& saved, BasicSamplerState<La
                 saved.dataset_sizes.size(), now.dataset_sizes.size());
   found.compare_each(accepted.dataset_sizes, "dataset_sizes", "size", saved.dataset_sizes,
                      now.dataset_sizes);
-  if (!saved.dataset_fingerprints.empty() && !now.dataset_fingerprints.empty()) {
-    for (std::size_t d = 0;
-         d < saved.dataset_fingerprints.size() && d < now.dataset_fingerprints.size(); ++d) {
-      found.compare(accepted.contents, "contents", text("the fingerprint of dataset ", d),
-                    hex_text(saved.dataset_fingerprints[d]), hex_text(now.dataset_fingerprints[d]));
+  // A state without fingerprints has nothing to compare; a run without them would not notice.
+  for (std::size_t d = 0; d < saved.dataset_fingerprints.size(); ++d) {
+    bool const given = !now.dataset_fingerprints.empty();
+    if (given && d >= now.dataset_fingerprints.size()) {
+      break;  // there are fewer datasets
     }
+    found.compare(accepted.contents, "contents", text("the fingerprint of dataset ", d),
+                  hex_text(saved.dataset_fingerprints[d]),
+                  given ? hex_text(now.dataset_fingerprints[d]) : std::string("not given"));
   }
+  bool const ratios =
+      !accepted.ratios && !(saved.ratios == now.ratios && saved.stages == now.stages);
   found.compare_each(accepted.ratios, "ratios", "ratio", saved.ratios, now.ratios);
   if (!(saved.stages == now.stages)) {
     found.compare(accepted.ratios, "ratios", "the weights", detail::stages_text(saved.stages),
@@ -295,7 +304,10 @@ void check_compatible(BasicSamplerState<Late> const& saved, BasicSamplerState<La
     fail(Errc::invalid_argument,
          text("the sampler state is of another run", found.text_of(),
               ". Restore the old values, or go on with what there is now: set what stands in ",
-              "brackets in the data::AcceptedChanges given to restore"));
+              "brackets in the data::AcceptedChanges given to restore. The position then stays a ",
+              "number of samples, so items may come again or be left out",
+              ratios ? "; to change weights without that, add a stage to SamplerOptions::schedule"
+                     : ""));
   }
 }
 
