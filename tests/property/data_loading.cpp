@@ -125,6 +125,38 @@ TEST_CASE("the index of any bytes is what splitting them gives") {
   }
 }
 
+TEST_CASE("the index of megabytes by several threads is what splitting them gives") {
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    Dice dice(seed);
+    std::string content;
+    // Blocks of many short lines, of blank ones, and of a few long ones, some beyond a thread's
+    // part.
+    std::size_t const size = (std::size_t{2} << 20) + static_cast<std::size_t>(dice.between(0, 9));
+    while (content.size() < size) {
+      int const kind = dice.between(0, 3);
+      for (int i = dice.between(0, 2000); i > 0 && kind < 2; --i) {
+        content += kind == 0 ? "{\"a\": 1}\r\n" : dice.pick({"\n", " \n", "\r\n", "x\n"});
+      }
+      if (kind > 1) {
+        content.append(static_cast<std::size_t>(dice.between(0, kind == 2 ? 3000 : 900'000)), 'x');
+        content += dice.one_in(2) ? "\n" : "";
+      }
+    }
+    std::vector<NaiveLine> const expected = naive_lines(content);
+    for (int const threads : {1, 2, 3}) {  // a thread a megabyte, at most
+      data::LineIndex const index(content, threads);
+      REQUIRE(index.size() == static_cast<std::int64_t>(expected.size()));
+      int wrong = 0;
+      for (std::int64_t i = 0; i < index.size(); ++i) {
+        NaiveLine const& right = expected[static_cast<std::size_t>(i)];
+        wrong +=
+            index.line(content, i) == right.line && index.line_number(i) == right.number ? 0 : 1;
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
 TEST_CASE("a fingerprint changes with the size and with any sampled item, and only with those") {
   for (std::uint64_t seed = 0; seed < cases::to_try(300); ++seed) {
     Dice dice(seed);

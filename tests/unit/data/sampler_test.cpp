@@ -136,7 +136,7 @@ TEST_CASE("a sampler refuses what it cannot draw, and a replica that there is no
   CHECK_NOTHROW(data::Sampler<>{large});
   large.shuffle = true;
   CHECK_THROWS_WITH_AS(data::Sampler<>{large},
-                       doctest::Contains("the order torch serves at most 214748364"), rlhf::Error);
+                       doctest::Contains("the order torch serves at most 214748363"), rlhf::Error);
   data::Sampler<> sampler(sequential({3}, 4));
   std::vector<data::Draw> draws;
   CHECK_THROWS_WITH_AS(sampler.next(2, 2, draws), doctest::Contains("replica 2 is not one of 2"),
