@@ -128,11 +128,8 @@ class Reader {
     if (!from.raw || !parse_(from.text, out)) {
       return from;
     }
-    out.place = from.place;
+    put_place(out, from.place);
     out.key = from.key;
-    for (Value& item : out.items) {
-      item.place = from.place;
-    }
     return out;
   }
 

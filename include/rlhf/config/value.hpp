@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,6 +59,21 @@ struct Value {
   value.kind = Kind::text;
   value.text = text;
   return value;
+}
+
+/// Sets where a value and all within it stand.
+inline void put_place(Value& value, std::string const& place) {
+  value.place = place;
+  for (Value& item : value.items) {
+    put_place(item, place);
+  }
+}
+
+/// A number as text that gives exactly it back.
+[[nodiscard]] inline std::string exact_text(double number) {
+  char room[32];
+  std::snprintf(room, sizeof room, "%.17g", number);
+  return room;
 }
 
 /// A value as messages show it: one line, at most 60 letters, texts in quotes.

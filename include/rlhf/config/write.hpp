@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -32,11 +31,9 @@ template <class T>
     out.kind = Kind::integer;
     out.integer = from;
   } else if constexpr (std::is_same_v<T, double>) {
-    char room[32];
-    std::snprintf(room, sizeof room, "%.17g", from);
     out.kind = Kind::real;
     out.real = from;
-    out.text = room;
+    out.text = exact_text(from);
   } else if constexpr (std::is_same_v<T, std::string>) {
     out = text_value(from);
   } else if constexpr (HasChoices<T>) {
@@ -86,10 +83,11 @@ inline void list_settings(Value const& value, std::string const& path, std::vect
       list_settings(value.items[i], text(path, "[", i, "]"), out);
     }
   } else {
-    bool const empty = value.kind == Kind::section || value.kind == Kind::list;
-    out.push_back({path, value.kind == Kind::text ? text("\"", value.text, "\"")
-                         : empty                  ? (value.kind == Kind::list ? "[]" : "{}")
-                                                  : show(value)});
+    out.push_back({path, value.kind == Kind::text      ? text("\"", value.text, "\"")
+                         : value.kind == Kind::real    ? exact_text(value.real)
+                         : value.kind == Kind::list    ? "[]"
+                         : value.kind == Kind::section ? "{}"
+                                                       : show(value)});
   }
 }
 
