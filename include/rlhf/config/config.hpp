@@ -100,6 +100,9 @@ struct Config {
 
   bool operator==(Config const&) const = default;
 
+  /// Keys of files that are no settings: a schema for editors, other files.
+  static constexpr std::string_view file_keys[] = {"$schema", "includes"};
+
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit("runtime", self.runtime, anything(), "what holds for the whole run");

@@ -107,6 +107,9 @@ struct Model {
 
   bool operator==(Model const&) const = default;
 
+  /// Keys of files that are no settings: a file with keys of this section.
+  static constexpr std::string_view file_keys[] = {"model_config_file"};
+
   /// Ranks of the module.
   [[nodiscard]] int ranks() const noexcept {
     return num_gpu > 0 ? num_gpu : num_cpu / (cpu_per_process > 0 ? cpu_per_process : 1);

@@ -70,6 +70,11 @@ class Reader {
     Section::fields(out, [&](std::string_view name, auto const&, Limits const&, std::string_view) {
       known.push_back(name);
     });
+    if constexpr (requires { Section::file_keys; }) {  // which readers of files act upon
+      for (std::string_view const name : Section::file_keys) {
+        known.push_back(name);
+      }
+    }
     for (Value const& item : from.items) {
       expect_known(item, known, path);
     }
@@ -318,7 +323,9 @@ class Reader {
              text(head(item), path, " has the name \"", std::string_view(item.key).substr(0, 40),
                   "\"; names are 1 to 64 letters, digits, _ and -"));
       }
-      section(item, out[item.key], text(path, ".", item.key));
+      if (item.kind != Kind::null) {  // null takes back what an included file has
+        section(item, out[item.key], text(path, ".", item.key));
+      }
     }
   }
 
