@@ -29,7 +29,7 @@ namespace rlhf::inline v0::config {
 /// one.
 [[nodiscard]] inline std::string describe(Fault const& fault, Config const& config) {
   for (Setting const& setting : settings_of(config)) {
-    if (setting.path == fault.path) {
+    if (setting.path == fault.path && setting.value != "{}") {
       return text(fault.path, " = ", setting.value, " ", fault.message);
     }
   }

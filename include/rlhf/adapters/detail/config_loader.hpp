@@ -292,6 +292,7 @@ class ConfigLoader {
     }
     if (at.kind != Kind::section) {  // a text, null or number: the option's section takes its place
       at.kind = Kind::section;
+      at.place = place;
       at.raw = false;
       at.items.clear();
     }
