@@ -71,7 +71,7 @@ template <class Files, class Environment>
 }
 
 /// Any section as JSON with all defaults filled in. Of a whole `Config`: reads back equal.
-template <config::detail::Section Section>
+template <config::IsSection Section>
 [[nodiscard]] std::string write_config(Section const& section) {
   return detail::JsonWriter().write(config::to_value(section));
 }

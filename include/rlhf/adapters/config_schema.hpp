@@ -7,8 +7,8 @@
 #pragma once
 
 #include <rlhf/config/config.hpp>
-#include <rlhf/config/detail/wanted.hpp>
 #include <rlhf/config/limits.hpp>
+#include <rlhf/config/member_types.hpp>
 #include <rlhf/config/value.hpp>
 
 #include <cstddef>
@@ -27,7 +27,7 @@ using Schema = nlohmann::ordered_json;
 
 /// Texts that the environment may turn into what a setting wants.
 [[nodiscard]] inline Schema variable_schema() {
-  return {{"type", "string"}, {"pattern", "\\$\\{[A-Za-z_][A-Za-z0-9_]*(:.*)?\\}"}};
+  return {{"type", "string"}, {"pattern", R"(\$\{[A-Za-z_][A-Za-z0-9_]*(:.*)?\})"}};
 }
 
 template <class Section>
@@ -36,15 +36,15 @@ template <class Section>
 /// What one value of this type may be.
 template <class T>
 [[nodiscard]] Schema type_schema(config::Limits const& limits) {
-  using config::detail::ElementOf;
-  using config::detail::OptionalOf;
+  using config::ElementOf;
+  using config::OptionalOf;
   if constexpr (std::is_same_v<T, config::Value>) {
     return {{"type", {"object", "null"}}};
   } else if constexpr (std::is_same_v<T, bool>) {
     return {{"anyOf", {Schema{{"type", {"boolean", "null"}}}, variable_schema()}}};
   } else if constexpr (std::is_arithmetic_v<T>) {
-    Schema number{{"type", {config::detail::is_whole<T> ? "integer" : "number", "null"}}};
-    if constexpr (config::detail::is_whole<T>) {
+    Schema number{{"type", {config::is_whole<T> ? "integer" : "number", "null"}}};
+    if constexpr (config::is_whole<T>) {
       if (limits.least != INT64_MIN) {
         number["minimum"] = limits.least;
       }
@@ -76,18 +76,18 @@ template <class T>
     }
     choices["enum"].push_back(nullptr);
     return {{"anyOf", {choices, variable_schema()}}};
-  } else if constexpr (config::detail::is_optional<T>) {
+  } else if constexpr (config::is_optional<T>) {
     return type_schema<typename OptionalOf<T>::type>(limits);
   } else if constexpr (std::is_same_v<T, std::vector<std::vector<std::string>>>) {
     Schema const names{{"type", "array"}, {"items", {{"type", "string"}, {"minLength", 1}}}};
     Schema const group{{"anyOf", {Schema{{"type", "string"}}, names}}};
     Schema const groups{{"type", {"array", "null"}}, {"items", group}};
     return {{"anyOf", {groups, variable_schema()}}};
-  } else if constexpr (config::detail::is_list<T>) {
+  } else if constexpr (config::is_list<T>) {
     Schema const item = type_schema<typename ElementOf<T>::type>(limits);
     Schema const items{{"type", {"array", "null"}}, {"items", item}};
     return {{"anyOf", {items, item}}};
-  } else if constexpr (config::detail::NamedSections<T>) {
+  } else if constexpr (config::NamedSections<T>) {
     using Entry = typename decltype(T::entries)::value_type;
     Schema section = section_schema<decltype(Entry::value)>();
     section["type"] = {"object", "null"};
@@ -109,9 +109,9 @@ void put_default(Schema& schema, T const& member) {
     schema["default"] = member;
   } else if constexpr (config::HasChoices<T>) {
     schema["default"] = std::string(config::word_of(member));
-  } else if constexpr (config::detail::is_optional<T>) {
+  } else if constexpr (config::is_optional<T>) {
     schema["default"] = nullptr;
-  } else if constexpr (config::detail::is_list<T>) {
+  } else if constexpr (config::is_list<T>) {
     schema["default"] = Schema::array();
     for (auto const& item : member) {
       Schema one;
@@ -157,7 +157,7 @@ template <class Section>
 ///
 /// A file that is right by itself passes; so that parts of one do, too, which other files complete,
 /// only links need keys.
-template <config::detail::Section Section = config::Config>
+template <config::IsSection Section = config::Config>
 [[nodiscard]] std::string config_schema() {
   detail::Schema out{{"$schema", "https://json-schema.org/draft/2020-12/schema"},
                      {"title", "rlhf configuration"}};

@@ -63,7 +63,7 @@ inline void check_links(Config const& config, Faults& out) {
                    config.models.advice(link.destination));
     checks.require(link.source != link.destination, "destination",
                    "is the source, too; a link is between two models");
-    checks.require(link.budget_bytes == 0 || link.budget_bytes >= 4 * 256, "budget_bytes",
+    checks.require(link.budget_bytes == 0 || link.budget_bytes >= 1024, "budget_bytes",
                    "must be 0 (four buckets) or at least 1024");
     if (source != nullptr && destination != nullptr && source != destination) {
       detail::check_pair(config, link, *source, *destination, checks);

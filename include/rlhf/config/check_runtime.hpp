@@ -33,13 +33,13 @@ inline void check_data(Runtime const& runtime, Checks const& checks) {
   for (double const weight : runtime.data_weights) {
     sum += weight;
   }
-  bool small = false;
+  bool tiny = false;
   for (double const weight : runtime.data_weights) {
-    small = small || (weight > 0 && !(weight / sum > 0x1p-20));
+    tiny = tiny || (weight > 0 && !(weight / sum > 0x1p-20));
   }
   checks.require(runtime.data_weights.empty() || (sum > 0 && sum < 1e300), "data_weights",
                  "add up to ", sum, "; their sum must be positive and below 1e300");
-  checks.require(!(sum > 0) || !small, "data_weights",
+  checks.require(!(sum > 0) || !tiny, "data_weights",
                  "has one below 2^-20 of all; make it larger or 0");
   checks.require(runtime.data_exhaustion == data::Exhausted::cycle || datasets <= 1,
                  "data_exhaustion", "must be cycle for a mixture of ", datasets, " datasets");

@@ -73,8 +73,7 @@ class Substitution {
         return at;
       }
     }
-    refuse(value,
-           "\"${\" is not closed; write \"}\" behind the name, or \"$${\" for these letters");
+    refuse(value, R"("${" is not closed; write "}" behind the name, or "$${" for these letters)");
   }
 
   [[nodiscard]] std::string variable(Value const& value, std::string_view inside) const {

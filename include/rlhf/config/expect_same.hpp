@@ -4,7 +4,7 @@
 
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/comm/operations.hpp>
-#include <rlhf/config/detail/wanted.hpp>
+#include <rlhf/config/member_types.hpp>
 #include <rlhf/config/write.hpp>
 #include <rlhf/core/error.hpp>
 
@@ -65,7 +65,7 @@ template <comm::Communicator C>
 ///
 /// Errors: rank_mismatch, on every rank, naming the ranks that differ from rank 0, and the first
 /// setting that does with both values. Cost: one all-gather of 8 bytes a rank where all agree.
-template <comm::Communicator C, detail::Section Section>
+template <comm::Communicator C, IsSection Section>
 void expect_same(C& world, Section const& section) {
   auto const ranks = static_cast<std::size_t>(world.size());
   auto const mine = static_cast<std::int64_t>(fingerprint(section));

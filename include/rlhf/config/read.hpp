@@ -4,6 +4,7 @@
 
 #include <rlhf/config/detail/wanted.hpp>
 #include <rlhf/config/limits.hpp>
+#include <rlhf/config/member_types.hpp>
 #include <rlhf/config/value.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/nearest.hpp>
@@ -60,7 +61,7 @@ class Reader {
   ///
   /// @param path What messages put before the keys; empty for the whole configuration.
   /// Errors: invalid_argument with place, path, value and what is accepted.
-  template <detail::Section Section>
+  template <IsSection Section>
   void section(Value const& written, Section& out, std::string const& path) const {
     Value const from = parsed<Section>(written);
     if (from.kind != Kind::section) {
@@ -149,22 +150,23 @@ class Reader {
         refuse(from, path, "a section { ... }", description);
       }
       out.key.clear();
-    } else if constexpr (detail::is_optional<T>) {
+    } else if constexpr (is_optional<T>) {
       Value const given = parsed<T>(from);
       if (given.kind == Kind::null) {
         out.reset();
       } else {
-        typename detail::OptionalOf<T>::type one{};
-        scalar(given, from, one, limits, path, description);
+        typename OptionalOf<T>::type one{};
+        scalar(given, from, one, limits, path,
+               description);  // NOLINT(readability-suspicious-call-argument)
         out = one;
       }
     } else if (from.kind == Kind::null) {
       return;  // as if it were not there
-    } else if constexpr (detail::Section<T>) {
+    } else if constexpr (IsSection<T>) {
       section(from, out, path);
-    } else if constexpr (detail::NamedSections<T>) {
+    } else if constexpr (NamedSections<T>) {
       named(from, out, path, description);
-    } else if constexpr (detail::is_list<T>) {
+    } else if constexpr (is_list<T>) {
       list(from, out, limits, path, description);
     } else if constexpr (std::is_same_v<T, std::string> || HasChoices<T>) {
       scalar(from, from, out, limits, path, description);
@@ -182,7 +184,7 @@ class Reader {
     if constexpr (std::is_same_v<T, bool>) {
       fits = from.kind == Kind::boolean;
       out = from.boolean;
-    } else if constexpr (detail::is_whole<T>) {
+    } else if constexpr (is_whole<T>) {
       std::int64_t const whole = whole_of(from, fits);
       fits = fits && whole >= limits.least && whole <= limits.most;
       out = static_cast<T>(whole);
@@ -208,9 +210,9 @@ class Reader {
         names.push_back(name);
       }
       if (!fits && from.kind == Kind::text) {
-        std::string_view const near = nearest(from.text, {names.data(), names.size()});
-        hint = letters_apart(near, std::string_view(from.text).substr(0, 40)) <= 3
-                   ? text("; did you mean ", near, "?")
+        std::string_view const other = nearest(from.text, {names.data(), names.size()});
+        hint = letters_apart(other, std::string_view(from.text).substr(0, 40)) <= 3
+                   ? text("; did you mean ", other, "?")
                    : "";
       }
     }
@@ -349,7 +351,7 @@ class Reader {
 ///     config::read_section(model.model_args, optimizer, "models.policy.model_args");
 ///
 /// Errors: invalid_argument with place, path, value and what is accepted.
-template <detail::Section Section>
+template <IsSection Section>
 void read_section(Value const& from, Section& out, std::string const& path) {
   if (from.kind != Kind::null) {
     Reader<>().section(from, out, path);

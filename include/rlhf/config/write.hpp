@@ -2,8 +2,8 @@
 /// Sections back to values, with all defaults filled in; their fingerprint. Layer: config.
 #pragma once
 
-#include <rlhf/config/detail/wanted.hpp>
 #include <rlhf/config/limits.hpp>
+#include <rlhf/config/member_types.hpp>
 #include <rlhf/config/value.hpp>
 #include <rlhf/core/hash.hpp>
 #include <rlhf/core/text.hpp>
@@ -27,7 +27,7 @@ template <class T>
   } else if constexpr (std::is_same_v<T, bool>) {
     out.kind = Kind::boolean;
     out.boolean = from;
-  } else if constexpr (detail::is_whole<T>) {
+  } else if constexpr (is_whole<T>) {
     out.kind = Kind::integer;
     out.integer = from;
   } else if constexpr (std::is_same_v<T, double>) {
@@ -38,21 +38,21 @@ template <class T>
     out = text_value(from);
   } else if constexpr (HasChoices<T>) {
     out = text_value(word_of(from));
-  } else if constexpr (detail::is_optional<T>) {
+  } else if constexpr (is_optional<T>) {
     out = from.has_value() ? to_value(*from) : Value{};
-  } else if constexpr (detail::is_list<T>) {
+  } else if constexpr (is_list<T>) {
     out.kind = Kind::list;
     for (auto const& item : from) {
       out.items.push_back(to_value(item));
     }
-  } else if constexpr (detail::NamedSections<T>) {
+  } else if constexpr (NamedSections<T>) {
     out.kind = Kind::section;
     for (auto const& entry : from.entries) {
       out.items.push_back(to_value(entry.value));
       out.items.back().key = entry.name;
     }
   } else {
-    static_assert(detail::Section<T>, "a setting of a type that configurations do not have");
+    static_assert(IsSection<T>, "a setting of a type that configurations do not have");
     out.kind = Kind::section;
     T::fields(from,
               [&](std::string_view name, auto const& member, Limits const&, std::string_view) {
@@ -94,7 +94,7 @@ inline void list_settings(Value const& value, std::string const& path, std::vect
 }  // namespace detail
 
 /// All settings of a section in the order of its table, defaults included.
-template <detail::Section Section>
+template <IsSection Section>
 [[nodiscard]] std::vector<Setting> settings_of(Section const& section) {
   std::vector<Setting> out;
   detail::list_settings(to_value(section), "", out);
@@ -102,7 +102,7 @@ template <detail::Section Section>
 }
 
 /// Equal for equal settings, on every rank, run and compiler. Not cryptographic.
-template <detail::Section Section>
+template <IsSection Section>
 [[nodiscard]] std::uint64_t fingerprint(Section const& section) {
   Fingerprint out;
   for (Setting const& setting : settings_of(section)) {

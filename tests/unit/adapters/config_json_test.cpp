@@ -50,7 +50,7 @@ class RandomSettings {
   void set(T& member, config::Limits const& limits) {
     if constexpr (std::is_same_v<T, bool>) {
       member = dice_.one_in(2);
-    } else if constexpr (config::detail::is_whole<T>) {
+    } else if constexpr (config::is_whole<T>) {
       std::int64_t const least = limits.least == INT64_MIN ? -1000000 : limits.least;
       std::int64_t const most = limits.most == INT64_MAX ? INT64_MAX / 2 : limits.most;
       auto const range = static_cast<std::uint64_t>(most - least) + 1;
@@ -67,7 +67,7 @@ class RandomSettings {
     } else if constexpr (config::HasChoices<T>) {
       member = static_cast<T>(
           dice_.between(0, static_cast<int>(std::size(config::Choices<T>::names)) - 1));
-    } else if constexpr (config::detail::is_optional<T>) {
+    } else if constexpr (config::is_optional<T>) {
       member.reset();
       if (dice_.one_in(2)) {
         typename T::value_type value{};
@@ -79,7 +79,7 @@ class RandomSettings {
       for (int i = dice_.between(0, 3); i > 0; --i) {
         member.push_back(words(true));
       }
-    } else if constexpr (config::detail::is_list<T>) {
+    } else if constexpr (config::is_list<T>) {
       member.clear();
       for (int i = dice_.between(0, 3); i > 0; --i) {
         typename T::value_type value{};
@@ -88,7 +88,7 @@ class RandomSettings {
       }
     } else if constexpr (std::is_same_v<T, config::Value>) {
       member = dice_.one_in(3) ? config::Value{} : open_section(2);
-    } else if constexpr (config::detail::NamedSections<T>) {
+    } else if constexpr (config::NamedSections<T>) {
       for (int i = dice_.between(0, 3); i > 0; --i) {
         fill(member["name-" + std::to_string(dice_.between(0, 9))]);
       }

@@ -36,7 +36,7 @@ void see_all(See const& see) {
                                std::string_view description) {
                     CHECK(names.insert(std::string(name)).second);
                     see(name, member, limits, description);
-                    if constexpr (config::detail::Section<T>) {
+                    if constexpr (config::IsSection<T>) {
                       see_all<T>(see);
                     }
                   });
@@ -52,7 +52,7 @@ TEST_CASE("every key is named once, says what it is, and has a default that is a
     ++settings;
     CHECK(description.size() > 8);
     CHECK(description.size() < 90);
-    if constexpr (config::detail::is_whole<T>) {
+    if constexpr (config::is_whole<T>) {
       CHECK(member >= limits.least);
       CHECK(member <= limits.most);
       CHECK(limits.least >= -1);  // no setting takes just any number

@@ -94,7 +94,7 @@ class ValueBuilder {
     return add(std::move(one));
   }
   bool string(std::string& value) { return add(config::text_value(value)); }
-  bool binary(nlohmann::json::binary_t&) { return false; }
+  static bool binary(nlohmann::json::binary_t&) { return false; }
   bool start_object(std::size_t) { return open(config::Kind::section); }
   bool end_object() { return close(); }
   bool start_array(std::size_t) { return open(config::Kind::list); }

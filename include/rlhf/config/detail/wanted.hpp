@@ -3,62 +3,16 @@
 #pragma once
 
 #include <rlhf/config/limits.hpp>
-#include <rlhf/config/value.hpp>
+#include <rlhf/config/member_types.hpp>
 #include <rlhf/core/text.hpp>
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
 namespace rlhf::inline v0::config::detail {
-
-/// @name Which of the types of members it is
-/// @{
-template <class T>
-inline constexpr bool is_whole = std::is_same_v<T, int> || std::is_same_v<T, std::int64_t>;
-
-template <class T>
-struct OptionalOf {
-  using type = void;
-};
-template <class T>
-struct OptionalOf<std::optional<T>> {
-  using type = T;
-};
-template <class T>
-inline constexpr bool is_optional = !std::is_void_v<typename OptionalOf<T>::type>;
-
-template <class T>
-struct ElementOf {
-  using type = void;
-};
-template <class T>
-struct ElementOf<std::vector<T>> {
-  using type = T;
-};
-template <class T>
-inline constexpr bool is_list = !std::is_void_v<typename ElementOf<T>::type>;
-
-/// Takes any visit of a table.
-struct AnyVisit {
-  template <class Member>
-  void operator()(std::string_view, Member&, Limits const&, std::string_view) const noexcept {}
-};
-template <class T>
-concept Section = requires(T& section) {
-  T::fields(section, AnyVisit{});
-};
-
-/// `Named` by what it can do, so that this header needs no other.
-template <class T>
-concept NamedSections = requires(T& named) {
-  named.entries[0].name;
-  named.entries[0].value;
-};
-/// @}
 
 /// `from 1 to 8`, `of at least 1`, nothing.
 [[nodiscard]] inline std::string range_words(Limits const& limits) {
