@@ -15,7 +15,8 @@
 /// - `"${NAME}"`, `"${NAME:default}"` in texts: variables of the environment
 /// (config/environment.hpp).
 /// - Options `a.b=c` come last: `c` is JSON where the setting wants a number, a bool, a list or a
-///   section, a text otherwise; lists may be written `x,y`.
+///   section, a text otherwise; lists may be written `x,y`, null is the default. A program's own
+///   keys (`model_args`) are JSON where that is what `c` is.
 ///
 /// Every setting is checked by itself, then against the others. Every error names file (or
 /// option), line, path, value and what is accepted. Thread safety: the environment is read, so no

@@ -139,6 +139,12 @@ class Reader {
     return out;
   }
 
+  /// A variable or an option that says null; a text may be just that word.
+  template <class T>
+  [[nodiscard]] static bool is_raw_null(Value const& from) {
+    return !std::is_same_v<T, std::string> && from.raw && from.text == "null";
+  }
+
   template <class T>
   void value(Value const& from, T& out, Limits const& limits, std::string const& path,
              std::string_view description) const {
@@ -160,7 +166,7 @@ class Reader {
                description);  // NOLINT(readability-suspicious-call-argument)
         out = one;
       }
-    } else if (from.kind == Kind::null) {
+    } else if (from.kind == Kind::null || is_raw_null<T>(from)) {
       return;  // as if it were not there
     } else if constexpr (IsSection<T>) {
       section(from, out, path);

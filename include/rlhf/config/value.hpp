@@ -102,10 +102,15 @@ inline void put_place(Value& value, std::string const& place) {
     case Kind::text:
       break;
   }
-  for (char const letter : value.text.substr(0, most)) {
+  std::size_t end = value.text.size() < most ? value.text.size() : most;
+  while (end < value.text.size() && end > 0 &&
+         (static_cast<unsigned char>(value.text[end]) & 0xC0U) == 0x80U) {
+    --end;  // not within a letter of UTF-8
+  }
+  for (char const letter : value.text.substr(0, end)) {
     out += static_cast<unsigned char>(letter) < 32 ? ' ' : letter;
   }
-  return "\"" + out + (value.text.size() > most ? "...\"" : "\"");
+  return "\"" + out + (value.text.size() > end ? "...\"" : "\"");
 }
 
 }  // namespace rlhf::inline v0::config

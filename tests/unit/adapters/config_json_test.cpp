@@ -281,7 +281,8 @@ TEST_CASE("variables become what their setting wants") {
 }
 
 TEST_CASE("options come last, and say what they are in errors") {
-  Texts texts = runtime(R"("seed": 1, "data_path": ["x"], "timeouts": {"sync_ms": 5})");
+  Texts texts =
+      runtime(R"("seed": 1, "num_episode": 2, "data_path": ["x"], "timeouts": {"sync_ms": 5})");
   texts.options = {"runtime.seed=2",
                    "runtime.data_path=a, b",
                    "runtime.data_weights=[0.25, 0.75]",
@@ -290,7 +291,9 @@ TEST_CASE("options come last, and say what they are in errors") {
                    "runtime.timeouts.train_ms=7",
                    "runtime.trace_path=a=b",
                    "models.a.lora.enable_lora=true",
-                   "runtime.seed=3"};
+                   "runtime.seed=3",
+                   "runtime.num_episode=null",
+                   "runtime.log_path=null"};
   config::Config const read = texts.read();
   CHECK(read.runtime.seed == 3);
   CHECK(read.runtime.data_path == std::vector<std::string>{"a", "b"});
@@ -300,6 +303,8 @@ TEST_CASE("options come last, and say what they are in errors") {
   CHECK(read.runtime.timeouts.train_ms == 7);
   CHECK(read.runtime.timeouts.sync_ms == config::TimeoutSettings{}.sync_ms);
   CHECK(read.runtime.trace_path == "a=b");
+  CHECK(read.runtime.num_episode == 5000);
+  CHECK(read.runtime.log_path == "null");
   CHECK(read.models.at("a").lora.enable_lora);
 
   std::vector<std::string> arguments = {"run", "--set", "a.b=c", "--fast", "--set=d.e=f"};

@@ -1,8 +1,11 @@
 #include <rlhf/config/check.hpp>
 #include <rlhf/config/config.hpp>
+#include <rlhf/config/data_policy.hpp>
 #include <rlhf/config/read.hpp>
 #include <rlhf/config/write.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/data/mixture.hpp>
+#include <rlhf/data/sampler.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -169,4 +172,40 @@ TEST_CASE("the sampler's options follow from the settings") {
   CHECK(options.consumed == 8);
   CHECK(options.dataset_sizes == std::vector<std::int64_t>{10, 20});
   CHECK_NOTHROW(rlhf::data::check_options(options, rlhf::data::Exhausted::cycle));
+}
+
+TEST_CASE("order and end of data choose the policy that draws") {
+  using rlhf::data::Exhausted;
+  Config settings = one_model();
+  settings.runtime.sample_per_episode = 4;
+  auto const drawn = [&] {
+    std::vector<std::int64_t> out;
+    config::visit_data_policy(settings, settings.models.at("policy"), [&]<class Data>(Data) {
+      auto sampler = rlhf::data::make_sampler<Data>(config::sampler_options<>(
+          settings.runtime, settings.runtime.sample_per_episode, 1, std::vector<std::int64_t>{6}));
+      std::vector<rlhf::data::Draw> draws;
+      for (int episode = 0; episode < 2; ++episode) {
+        sampler.next(0, 1, draws);
+        for (rlhf::data::Draw const& draw : draws) {
+          out.push_back(draw.index);
+        }
+      }
+    });
+    return out;
+  };
+  settings.runtime.data_order = config::DataOrder::sequential;
+  CHECK(drawn() == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 0, 1});
+  settings.runtime.data_exhaustion = Exhausted::retain;
+  CHECK(drawn() == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5});
+  settings.runtime.data_exhaustion = Exhausted::cycle;
+  settings.models["policy"].drop_last = true;
+  CHECK(drawn() == std::vector<std::int64_t>{0, 1, 2, 3, 0, 1, 2, 3});
+  settings.models["policy"].drop_last = false;
+  std::set<std::vector<std::int64_t>> orders = {drawn()};
+  settings.runtime.data_order = config::DataOrder::torch;
+  CHECK(orders.insert(drawn()).second);
+  settings.runtime.data_order = config::DataOrder::keyed;
+  CHECK(orders.insert(drawn()).second);
+  settings.runtime.data_shuffle = false;
+  CHECK(drawn() == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 0, 1});
 }
