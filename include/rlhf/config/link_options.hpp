@@ -53,27 +53,29 @@ template <class T = void>
   return options;
 }
 
+/// The buckets of policies whose links get theirs from settings.
+inline constexpr Bytes largest_bucket{std::int64_t{1} << 40};
+
 /// Calls `f` with the stock policy that a link is for, as an empty struct of its own type: what
 /// chooses between types at run time. Its buckets are as large as can be; `link_options` makes them
 /// what the settings say.
 template <class F>
 decltype(auto) visit_policy(Config const& config, Link const& link, F&& f) {
-  constexpr Bytes any{std::int64_t{1} << 40};
   switch (policy_of(config, link)) {
     case LinkPolicy::reshard:
-      return f(sync::Reshard<any>{});
+      return f(sync::Reshard<largest_bucket>{});
     case LinkPolicy::broadcast:
-      return f(sync::Broadcast<any>{});
+      return f(sync::Broadcast<largest_bucket>{});
     case LinkPolicy::point_to_point:
-      return f(sync::PointToPoint<any>{});
+      return f(sync::PointToPoint<largest_bucket>{});
     case LinkPolicy::two_stage:
-      return f(sync::TwoStage<any>{});
+      return f(sync::TwoStage<largest_bucket>{});
     case LinkPolicy::experts:
       break;
   }
   return config.runtime.routed_expert_regrouping_comm_type == ExpertCommType::allgather
-             ? f(sync::AllGatherExperts<any>{})
-             : f(sync::AllToAllExperts<any>{});
+             ? f(sync::AllGatherExperts<largest_bucket>{})
+             : f(sync::AllToAllExperts<largest_bucket>{});
 }
 
 }  // namespace rlhf::inline v0::config

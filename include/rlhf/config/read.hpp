@@ -162,8 +162,8 @@ class Reader {
         out.reset();
       } else {
         typename OptionalOf<T>::type one{};
-        scalar(given, from, one, limits, path,
-               description);  // NOLINT(readability-suspicious-call-argument)
+        // NOLINTNEXTLINE(readability-suspicious-call-argument): in this order
+        scalar(given, from, one, limits, path, description);
         out = one;
       }
     } else if (from.kind == Kind::null || is_raw_null<T>(from)) {

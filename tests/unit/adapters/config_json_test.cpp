@@ -8,7 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,7 +42,7 @@ class RandomSettings {
   template <class Section>
   void fill(Section& section) {
     Section::fields(section, [this](std::string_view, auto& member, config::Limits const& limits,
-                                    std::string_view) { set(member, limits); });
+                                    std::string_view) { this->set(member, limits); });
   }
 
  private:
@@ -262,7 +262,7 @@ TEST_CASE("one element stands for a list of it") {
 }
 
 TEST_CASE("variables become what their setting wants") {
-  Texts texts = runtime(R"("num_episode": "${N:7}", "output_dir": "${DIR:http://h:80/{x}}/o",
+  Texts texts = runtime(R"("num_episode": "${N:7}", "output_dir": "${DIR:http://h:80/{x}/o}",
     "exp_name": "${NAME}", "data_shuffle": "${SHUFFLE:false}", "data_path": "${DATA:a,b}",
     "data_ratio": ["${R:2}", 1], "trace_path": "$${N} costs $5", "train_global_batch_size": "${G:null}",
     "log_level": "${LEVEL:debug}", "timeouts": "${T:{\"sync_ms\": 5}}")");

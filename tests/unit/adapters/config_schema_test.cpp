@@ -105,13 +105,14 @@ bool accepts(std::string const& content) {
 /// Every keyword of a schema and of those within it.
 void expect_keywords(json const& of) {
   for (auto const& [keyword, rule] : of.items()) {
-    CAPTURE(keyword);
+    std::string const word = keyword;  // no lambda may capture a binding
+    CAPTURE(word);
     bool known = false;
     for (char const* one :
          {"$schema", "title", "description", "default", "type", "anyOf", "enum", "minimum",
           "maximum", "exclusiveMaximum", "minLength", "pattern", "items", "properties",
           "additionalProperties", "propertyNames", "required"}) {
-      known = known || keyword == one;
+      known = known || word == one;
     }
     CHECK(known);
     if (keyword == "properties") {
@@ -138,7 +139,8 @@ TEST_CASE("the schema has the keywords that this test understands, and every def
   CHECK(model["properties"]["lora"]["properties"]["lora_dim"]["default"] == 8);
   for (json const& section : {schema()["properties"]["runtime"], model}) {
     for (auto const& [key, property] : section["properties"].items()) {
-      CAPTURE(key);
+      std::string const name = key;
+      CAPTURE(name);
       CHECK((!property.contains("default") || accepts(property, property["default"])));
       CHECK(property.contains("description"));
     }

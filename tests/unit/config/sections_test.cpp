@@ -105,6 +105,10 @@ TEST_CASE("any setting that differs makes another fingerprint") {
   CHECK(seen.insert(config::fingerprint(other)).second);
   other.runtime.data_path = {"ab"};
   CHECK(seen.insert(config::fingerprint(other)).second);
+  for (double const weight : {1.0 / 3.0, 1.0 / 3.0 + 0x1p-54}) {
+    other.runtime.data_weights = {weight};
+    CHECK(seen.insert(config::fingerprint(other)).second);
+  }
 }
 
 TEST_CASE("configurations made in code are checked like files") {
