@@ -27,7 +27,32 @@ using Schema = nlohmann::ordered_json;
 
 /// Texts that the environment may turn into what a setting wants.
 [[nodiscard]] inline Schema variable_schema() {
-  return {{"type", "string"}, {"pattern", R"(\$\{[A-Za-z_][A-Za-z0-9_]*(:.*)?\})"}};
+  Schema out = Schema::object();
+  out["type"] = "string";
+  out["pattern"] = R"(\$\{[A-Za-z_][A-Za-z0-9_]*(:.*)?\})";
+  return out;
+}
+
+/// `{"anyOf": [one, other]}`, `{"type": [type, "null"]}`. Made step by step: nested braces of JSON
+/// leak in clang 14.
+[[nodiscard]] inline Schema any_of(Schema const& one, Schema const& other) {
+  Schema out = Schema::object();
+  out["anyOf"] = Schema::array();
+  out["anyOf"].push_back(one);
+  out["anyOf"].push_back(other);
+  return out;
+}
+[[nodiscard]] inline Schema or_null(char const* type) {
+  Schema out = Schema::object();
+  out["type"] = Schema::array();
+  out["type"].push_back(type);
+  out["type"].push_back("null");
+  return out;
+}
+[[nodiscard]] inline Schema list_of(Schema const& item) {
+  Schema out = or_null("array");
+  out["items"] = item;
+  return out;
 }
 
 template <class Section>
@@ -39,11 +64,11 @@ template <class T>
   using config::ElementOf;
   using config::OptionalOf;
   if constexpr (std::is_same_v<T, config::Value>) {
-    return {{"type", {"object", "null"}}};
+    return or_null("object");
   } else if constexpr (std::is_same_v<T, bool>) {
-    return {{"anyOf", {Schema{{"type", {"boolean", "null"}}}, variable_schema()}}};
+    return any_of(or_null("boolean"), variable_schema());
   } else if constexpr (std::is_arithmetic_v<T>) {
-    Schema number{{"type", {config::is_whole<T> ? "integer" : "number", "null"}}};
+    Schema number = or_null(config::is_whole<T> ? "integer" : "number");
     if constexpr (config::is_whole<T>) {
       if (limits.least != INT64_MIN) {
         number["minimum"] = limits.least;
@@ -59,9 +84,9 @@ template <class T>
         number[limits.below_most ? "exclusiveMaximum" : "maximum"] = limits.most_real;
       }
     }
-    return {{"anyOf", {number, variable_schema()}}};
+    return any_of(number, variable_schema());
   } else if constexpr (std::is_same_v<T, std::string>) {
-    Schema words{{"type", {"string", "null"}}};
+    Schema words = or_null("string");
     if (limits.least > 0) {
       words["minLength"] = limits.least;
     }
@@ -70,33 +95,33 @@ template <class T>
     }
     return words;
   } else if constexpr (config::HasChoices<T>) {
-    Schema choices{{"enum", Schema::array()}};
+    Schema choices = Schema::object();
+    choices["enum"] = Schema::array();
     for (std::string_view const name : config::Choices<T>::names) {
       choices["enum"].push_back(std::string(name));
     }
     choices["enum"].push_back(nullptr);
-    return {{"anyOf", {choices, variable_schema()}}};
+    return any_of(choices, variable_schema());
   } else if constexpr (config::is_optional<T>) {
     return type_schema<typename OptionalOf<T>::type>(limits);
   } else if constexpr (std::is_same_v<T, std::vector<std::vector<std::string>>>) {
-    Schema const names{{"type", "array"}, {"items", {{"type", "string"}, {"minLength", 1}}}};
-    Schema const group{{"anyOf", {Schema{{"type", "string"}}, names}}};
-    Schema const groups{{"type", {"array", "null"}}, {"items", group}};
-    return {{"anyOf", {groups, variable_schema()}}};
+    Schema name = Schema::object();
+    name["type"] = "string";
+    Schema const group = any_of(name, list_of(name));
+    return any_of(list_of(group), variable_schema());
   } else if constexpr (config::is_list<T>) {
     Schema const item = type_schema<typename ElementOf<T>::type>(limits);
-    Schema const items{{"type", {"array", "null"}}, {"items", item}};
-    return {{"anyOf", {items, item}}};
+    return any_of(list_of(item), item);
   } else if constexpr (config::NamedSections<T>) {
     using Entry = typename decltype(T::entries)::value_type;
-    Schema section = section_schema<decltype(Entry::value)>();
-    section["type"] = {"object", "null"};
-    return {{"type", {"object", "null"}},
-            {"propertyNames", {{"pattern", "^[A-Za-z0-9_-]{1,64}$"}}},
-            {"additionalProperties", section}};
+    Schema out = or_null("object");
+    out["propertyNames"]["pattern"] = "^[A-Za-z0-9_-]{1,64}$";
+    out["additionalProperties"] = section_schema<decltype(Entry::value)>();
+    out["additionalProperties"]["type"] = or_null("object")["type"];
+    return out;
   } else {
     Schema section = section_schema<T>();
-    section["type"] = {"object", "null"};
+    section["type"] = or_null("object")["type"];
     return section;
   }
 }
@@ -140,10 +165,13 @@ template <class Section>
                   });
   if constexpr (requires { Section::file_keys; }) {
     for (std::string_view const name : Section::file_keys) {
-      properties[std::string(name)] = Schema{{"description", "of the file, no setting"}};
+      properties[std::string(name)]["description"] = "of the file, no setting";
     }
   }
-  Schema out{{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+  Schema out = Schema::object();
+  out["type"] = "object";
+  out["properties"] = properties;
+  out["additionalProperties"] = false;
   if (!required.empty()) {
     out["required"] = required;
   }
@@ -159,8 +187,9 @@ template <class Section>
 /// only links need keys.
 template <config::IsSection Section = config::Config>
 [[nodiscard]] std::string config_schema() {
-  detail::Schema out{{"$schema", "https://json-schema.org/draft/2020-12/schema"},
-                     {"title", "rlhf configuration"}};
+  detail::Schema out = detail::Schema::object();
+  out["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  out["title"] = "rlhf configuration";
   out.update(detail::section_schema<Section>());
   return out.dump(2) + "\n";
 }
