@@ -3,12 +3,13 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/nearest.hpp>
 
 #include <cstddef>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -36,44 +37,19 @@ namespace rlhf::inline v0::adapters::detail {
   }
 }
 
-/// Changes of one letter that make one word of the other.
-[[nodiscard]] inline std::size_t letters_apart(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) {
-    row[j] = j;
-  }
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t corner = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      std::size_t const change = corner + (a[i] == b[j] ? 0U : 1U);
-      corner = row[j + 1];
-      std::size_t const step = 1 + (row[j] < corner ? row[j] : corner);
-      row[j + 1] = change < step ? change : step;
-    }
-  }
-  return row[b.size()];
-}
-
 /// What is wrong with the keys of an object: the first that is not known, with the nearest that is.
 /// Empty where all are known.
 [[nodiscard]] inline std::string unknown_key(nlohmann::json const& object,
                                              std::initializer_list<std::string_view> known) {
+  std::span<std::string_view const> const words{known.begin(), known.size()};
   for (auto const& [key, value] : object.items()) {
     bool found = false;
-    std::string_view nearest;
-    std::string_view const word = std::string_view(key).substr(0, 40);
-    std::size_t least = word.size() + 40;
     for (std::string_view const one : known) {
       found = found || one == key;
-      std::size_t const apart = letters_apart(word, one);
-      if (apart < least) {
-        least = apart;
-        nearest = one;
-      }
     }
     if (!found) {
-      return text("has an unknown key \"", word, "\"; the nearest known one is \"", nearest, "\"");
+      return text("has an unknown key \"", std::string_view(key).substr(0, 40),
+                  "\"; the nearest known one is \"", nearest(key, words), "\"");
     }
   }
   return {};
