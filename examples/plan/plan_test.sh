@@ -85,12 +85,14 @@ done
 # Stage maps, expert tables and padding of either side.
 moe=(--model "$models/qwen3-30b-a3b.json" --source pipeline=4,expert=4 --destination tensor=2,expert=4,pipeline=2)
 json_case "${moe[@]}" --source-stages uneven:10,14,14,10 --destination-stages interleaved:3
-printf '[' >"$work/table.json"
-for expert in 0 0 1 2 $(seq 127 -1 0); do printf '%s, ' $expert; done | sed 's/, $/]/' >>"$work/table.json"
+# Each of four expert ranks has one expert more than its share: 0, 1, 2 and 127, of other ranks.
+table=(0 $(seq 127 -1 96) 1 $(seq 95 -1 64) 2 $(seq 63 -1 32) 127 $(seq 31 -1 0))
+printf '%s, ' "${table[@]}" | sed 's/^/[/; s/, $/]/' >"$work/table.json"
 json_case "${moe[@]}"
 plain=$(value bytes_needed)
 json_case "${moe[@]}" --destination-experts "$work/table.json"
-[ "$(value bytes_needed)" -gt "$plain" ] || fault "redundant experts: needed $(value bytes_needed), before $plain"
+more=$(($(value bytes_needed) - plain))
+[ $more = $((4 * 48 * 3 * 768 * 2048 * 2)) ] || fault "4 redundant experts of 48 layers: $more bytes more"
 json_case "${moe[@]}" --source-experts "$work/table.json"
 [ "$(value bytes_needed)" = "$plain" ] || fault "redundant experts in the source: needed $(value bytes_needed)"
 sed 's/\("name": "model.embed_tokens.weight".*"split": {"tensor": 0}\)/\1, "padded": 152064/' \
@@ -230,6 +232,8 @@ file_case 'slot 1: expected the number of an expert' '[0, -1]' "${as_experts[@]}
 file_case 'slots cannot be dealt to 4 expert ranks' '[0, 1, 2]' "${as_experts[@]}"
 file_case 'slot 3 holds expert 500; the model has 128' '[0, 1, 2, 500]' "${as_experts[@]}"
 file_case 'no slot for expert 4' '[0, 1, 2, 3]' "${as_experts[@]}"
+file_case 'expert 7 lies in slots 0 and 2 of expert rank 1; a rank may hold an expert once' \
+  '[0, 1, 2, 7, 3, 7, 4, 5, 6, 8, 9, 10]' "${as_experts[@]}"
 as_topology=("${small[@]}" --topology)
 wrong 'topology file /nowhere/t.json cannot be read' "${as_topology[@]}" /nowhere/t.json
 file_case 'is not JSON' '{"ranks_per_domain" 8}' "${as_topology[@]}"
