@@ -128,7 +128,7 @@ grep -q 'that no destination takes: model.embed_tokens.weight' "$work/text" || f
 
 # Very many buckets: a report does not list them.
 checks=$((checks + 1))
-timeout 20 "$program" --model "$models/qwen3-8b.json" --source tensor=2 --destination tensor=4 --bucket 256 \
+timeout 20 "$program" --model "$models/qwen3-8b.json" --source tensor=2 --destination tensor=4 --bucket 4096 \
   --format json >"$work/json" || fault "small buckets: status $?"
 
 # Pictures: for few ranks and for many; no number may be missing, nothing may grow with the ranks.
@@ -192,6 +192,8 @@ wrong '--route knows point_to_point' "${small[@]}" --route fastest
 wrong '--format knows text' "${small[@]}" --format pdf
 wrong '--bucket needs a size such as 64MiB, got 64mb' "${small[@]}" --bucket 64mb
 wrong '--slots needs an even number, got 3' "${small[@]}" --slots 3
+wrong 'buckets of 256 bytes are too small: rank 0 would have 31995060 of them' --model "$models/qwen3-8b.json" \
+  --source tensor=2 --destination tensor=4 --bucket 256 --rank 2
 wrong '--rank 6: the world has 6 ranks' "${small[@]}" --rank 6
 wrong '--subset lm_heads matches no parameter' "${small[@]}" --subset lm_heads
 wrong 'model file /nowhere/m.json cannot be opened' --model /nowhere/m.json --source tensor=2 --destination tensor=2

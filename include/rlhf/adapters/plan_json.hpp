@@ -10,6 +10,7 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/schedule_size.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -208,6 +209,7 @@ class PlanReader {
     read_moves(file);
     read_copies(file);
     read_totals(file);
+    check_size();
     std::string const print = fingerprint_text(fingerprint(plan_));
     require(word(file, "fingerprint") == print, "fingerprint",
             text("expected ", print, ", which is what the rest of the file says, found ",
@@ -590,6 +592,14 @@ class PlanReader {
     plan_.bytes_needed = same("bytes_needed", local + moved);
   }
 
+  /// What every rank's schedule needs memory for.
+  void check_size() const {
+    std::string const pieces = find_piece_fault(plan_);
+    require(pieces.empty(), "moves", pieces);
+    std::string const buckets = find_bucket_fault(plan_);
+    require(buckets.empty(), "bucket_bytes", buckets);
+  }
+
   std::string origin_;
   char const* list_ = nullptr;
   std::size_t item_ = 0;
@@ -616,9 +626,10 @@ template <class T>
 /// The plan that `to_json` wrote; `plan_from_json(to_json(plan), "")` equals the plan. `origin` is
 /// for messages.
 ///
-/// Any text is read or refused: whatever passes can be scheduled, predicted and proved without a
-/// further check. Whether it is the right plan for two placements, `find_fault` tells.
-/// Errors: invalid_argument naming the file, the place in it and what was expected there.
+/// Any text is read or refused: whatever passes can be predicted, proved, and scheduled rank by
+/// rank without a further check, within the bounds of plan/schedule_size.hpp. Whether it is the
+/// right plan for two placements, `find_fault` tells. Errors: invalid_argument naming the file, the
+/// place in it and what was expected there.
 [[nodiscard]] inline Plan plan_from_json(std::string_view content, std::string_view origin) {
   return detail::PlanReader(origin).read(adapters::detail::json_of(content, "plan file", origin));
 }

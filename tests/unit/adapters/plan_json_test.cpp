@@ -176,6 +176,24 @@ TEST_CASE("long regular lists are short") {
   CHECK(plan::plan_from_json(content, "") == made);
 }
 
+TEST_CASE("a plan whose schedules no memory holds is refused at once") {
+  using rlhf::Box;
+  rlhf::Shape const shape{std::int64_t{1} << 27, std::int64_t{1} << 27};
+  plan::PlacementBuilder<> source(rlhf::Layout{}, {0});
+  source.add("w", rlhf::DType::f32, shape,
+             source.pattern({{Box::whole(shape), source.ranks({0})}}));
+  plan::PlacementBuilder<> destination(rlhf::Layout{}, {1});
+  destination.add("w", rlhf::DType::f32, shape,
+                  destination.pattern({{Box::whole(shape), destination.ranks({0})}}));
+  std::int64_t const bucket = std::int64_t{1} << 40;
+  std::string const content = plan::to_json(
+      plan::build(source.take(), destination.take(), plan::Options{.bucket_bytes = bucket}));
+  CHECK(refusal(content).empty());
+  CHECK_HAS(refusal(with(content, rlhf::text(bucket), "256")),
+            "plan file p.json, bucket_bytes: buckets of 256 bytes are too small: rank 0 would have "
+            "281474976710656 of them");
+}
+
 TEST_CASE("what is wrong is named with its place and what was expected") {
   std::string const good = plan::to_json(small_plan());
   auto const changed = [&](std::string const& from, std::string const& to) {
