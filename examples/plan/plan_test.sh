@@ -126,6 +126,15 @@ grep -q '"model.embed_tokens.weight"' "$work/json" || fault "the report does not
 "$program" "${small[@]}" --subset '*norm.weight' >"$work/text"
 grep -q 'that no destination takes: model.embed_tokens.weight' "$work/text" || fault "left over: $(cat "$work/text")"
 
+# A name with control characters reaches no terminal.
+checks=$((checks + 1))
+printf '{"model": "a\\u001b[31mb\\u009bc\\nd", "layers": 0, "entries": [
+  {"name": "x\\u0007", "shape": [4], "dtype": "f32"}, {"name": "y\\u001b", "shape": [4], "dtype": "f32"}]}' >"$work/control.json"
+"$program" --model "$work/control.json" --source tensor=1 --destination data=2 --subset 'x*' --rank 0 >"$work/text" ||
+  fault "control characters: status $?"
+grep -qF 'a [31mb  c d' "$work/text" || fault "the model's name: $(head -1 "$work/text")"
+[ "$(LC_ALL=C tr -d '\012\040-\176' <"$work/text" | wc -c)" = 0 ] || fault "control characters in the report"
+
 # Very many buckets: a report does not list them.
 checks=$((checks + 1))
 timeout 20 "$program" --model "$models/qwen3-8b.json" --source tensor=2 --destination tensor=4 --bucket 4096 \
@@ -215,6 +224,9 @@ wrong 'head is tied to l.1.emb and that, in a circle, to it' --model "$work/circ
 wrong 'head is tied to emd, which the model does not list' --model "$work/nowhere.json" --source data=2 --destination data=2
 wrong 'model file /tmp cannot be read' "${as_model[@]}" /tmp
 wrong 'topology file /tmp cannot be read' "${small[@]}" --topology /tmp
+file_case 'x{l}): names {l} but gives no range of l' '{"layers":2,"entries":[{"name":"x{l}","dtype":"f32","shape":[4]}]}' \
+  "${as_model[@]}"
+file_case 'has the key "layers" twice' '{"layers":2,"layers":1,"entries":[]}' "${as_model[@]}"
 file_case 'has an unknown key "splitt"; the nearest known one is "split"' \
   '{"layers":0,"entries":[{"name":"x","dtype":"f32","shape":[4],"splitt":{"tensor":0}}]}' "${as_model[@]}"
 file_case 'a parameter has at most' '{"layers":0,"entries":[{"name":"x","dtype":"f32","shape":[36028797018963967]}]}' \

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -188,6 +189,10 @@ class PlanReader {
     require(file.is_object(), "", "expected a JSON object");
     std::int64_t const format = number(file, "format", 0, 1 << 30);
     require(format == plan_format, "format", text("expected ", plan_format, ", found ", format));
+    known(file,
+          {"format", "fingerprint", "route", "bucket_bytes", "slots", "world", "source_ranks",
+           "destination_ranks", "bytes_needed", "bytes_local", "bytes_moved", "bytes_on_links",
+           "rank_sets", "parameters", "unused", "kinds", "paths", "moves", "copies"});
     plan_.route =
         one_of(file, "route",
                {Route::point_to_point, Route::broadcast, Route::two_stage, Route::hierarchical});
@@ -233,16 +238,12 @@ class PlanReader {
       refuse(key, what);
     }
   }
-  /// Text of the file for a message: short, printable.
-  [[nodiscard]] static std::string shown(std::string value) {
-    if (value.size() > 40) {
-      value.resize(40);
-      value += "...";
-    }
-    for (char& c : value) {
-      c = c >= ' ' && c <= '~' ? c : '?';
-    }
-    return value;
+  [[nodiscard]] static std::string shown(std::string const& value) {
+    return adapters::detail::shown(value);
+  }
+  void known(Json const& object, std::initializer_list<std::string_view> keys) const {
+    std::string const wrong = adapters::detail::unknown_key(object, keys);
+    require(wrong.empty(), "", wrong);
   }
 
   [[nodiscard]] Json const& at(Json const& object, char const* key) const {
@@ -427,6 +428,7 @@ class PlanReader {
     auto const types = {DType::f32, DType::bf16, DType::f16, DType::f64,
                         DType::i64, DType::i32,  DType::u8};
     each(file, "kinds", [&](Json const& item) {
+      known(item, {"source_dtype", "destination_dtype", "global", "parameters"});
       Kind kind;
       kind.source_dtype = one_of(item, "source_dtype", types);
       kind.destination_dtype = one_of(item, "destination_dtype", types);
@@ -458,6 +460,7 @@ class PlanReader {
   void read_paths(Json const& file) {
     mark_.assign(static_cast<std::size_t>(plan_.world), -1);
     each(file, "paths", [&](Json const& item) {
+      known(item, {"method", "receivers", "forward_from", "forward_to", "destinations"});
       Path path;
       path.method = one_of(item, "method", {Method::send, Method::broadcast});
       path.receivers = ranks(at(item, "receivers"), "receivers");
@@ -512,6 +515,7 @@ class PlanReader {
 
   void read_moves(Json const& file) {
     each(file, "moves", [&](Json const& item) {
+      known(item, {"kind", "start", "extent", "begin", "end", "sources", "paths", "first"});
       Move move;
       move.kind = kind(item);
       auto const all = std::ssize(plan_.kinds[static_cast<std::size_t>(move.kind)].parameters);
@@ -540,6 +544,7 @@ class PlanReader {
 
   void read_copies(Json const& file) {
     each(file, "copies", [&](Json const& item) {
+      known(item, {"kind", "start", "extent", "ranks"});
       Copy copy;
       copy.kind = kind(item);
       copy.box = box(item, copy.kind);
