@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <initializer_list>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,11 +16,40 @@
 
 namespace rlhf::inline v0::adapters::detail {
 
-/// The text as JSON. Errors: invalid_argument, `<what> <origin> is not JSON (line 3, column 17)`.
+/// Text of a file for a message: short, printable.
+[[nodiscard]] inline std::string shown(std::string value) {
+  if (value.size() > 40) {
+    value.resize(40);
+    value += "...";
+  }
+  for (char& c : value) {
+    c = c >= ' ' && c <= '~' ? c : '?';
+  }
+  return value;
+}
+
+/// The text as JSON. Errors: invalid_argument, `<what> <origin> is not JSON (line 3, column 17)`,
+/// or
+/// `<what> <origin> has the key "layers" twice in one object`.
 [[nodiscard]] inline nlohmann::json json_of(std::string_view content, std::string_view what,
                                             std::string_view origin) {
+  std::vector<std::set<std::string>> open;  // the keys of every object around the place
+  auto const watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    if (event == nlohmann::json::parse_event_t::object_start) {
+      open.emplace_back();
+    } else if (event == nlohmann::json::parse_event_t::object_end) {
+      open.pop_back();
+    } else if (event == nlohmann::json::parse_event_t::key) {
+      auto const& key = parsed.get_ref<std::string const&>();
+      if (!open.back().insert(key).second) {
+        fail(Errc::invalid_argument,
+             text(what, " ", origin, " has the key \"", shown(key), "\" twice in one object"));
+      }
+    }
+    return true;
+  };
   try {
-    return nlohmann::json::parse(content.begin(), content.end());
+    return nlohmann::json::parse(content.begin(), content.end(), watch);
   } catch (nlohmann::json::parse_error const& error) {
     std::size_t const at = error.byte == 0 ? 0 : error.byte - 1;
     std::size_t line = 1;
@@ -48,8 +78,8 @@ namespace rlhf::inline v0::adapters::detail {
       found = found || one == key;
     }
     if (!found) {
-      return text("has an unknown key \"", std::string_view(key).substr(0, 40),
-                  "\"; the nearest known one is \"", nearest(key, words), "\"");
+      return text("has an unknown key \"", shown(key), "\"; the nearest known one is \"",
+                  nearest(key, words), "\"");
     }
   }
   return {};
