@@ -2,6 +2,7 @@
 /// Values of any file format into sections, with errors that say where. Layer: config.
 #pragma once
 
+#include <rlhf/config/detail/renamed.hpp>
 #include <rlhf/config/detail/wanted.hpp>
 #include <rlhf/config/limits.hpp>
 #include <rlhf/config/member_types.hpp>
@@ -23,32 +24,6 @@ namespace rlhf::inline v0::config {
 struct NoParse {
   [[nodiscard]] bool operator()(std::string_view, Value&) const noexcept { return false; }
 };
-
-/// Keys of other programs, and what they are called here; empty for all others.
-[[nodiscard]] constexpr std::string_view renamed(std::string_view key) noexcept {
-  constexpr std::string_view names[][2] = {
-      {"num_device", "num_gpu"},
-      {"gpu_per_node", "num_gpu"},
-      {"moe_expert_model_parallel_size", "expert_model_parallel_size"},
-      {"save_interval", "save_episode_interval"},
-      {"eval_interval", "eval_episode_interval"},
-      {"rlhf", "runtime"},
-      {"max_replay_episode", "max_relay_episode"},
-      {"replay_episode_offset", "relay_episode_offset"},
-      {"tensor", "tensor_model_parallel_size"},
-      {"pipeline", "pipeline_model_parallel_size"},
-      {"expert", "expert_model_parallel_size"},
-      {"data", "data_parallel_size"},
-      {"fsdp", "fsdp_size"},
-      {"zero", "zero_size"},
-  };
-  for (auto const& name : names) {
-    if (name[0] == key) {
-      return name[1];
-    }
-  }
-  return {};
-}
 
 /// Reads sections. `Parse` is `bool(std::string_view, Value&)`: the value that a raw text writes,
 /// in the grammar of the files that the tree is of; false where it is none.
@@ -113,7 +88,7 @@ class Reader {
         return;
       }
     }
-    std::string_view const other = renamed(item.key);
+    std::string_view const other = detail::renamed(item.key);
     for (std::string_view const name : known) {
       if (name == other) {
         fail(Errc::invalid_argument,
