@@ -237,8 +237,9 @@ class Loop<true, C, Nodes...> {
     std::string_view slowest_name;
     parts_.for_each([&]<class Node>(Work<Node>& work) {
       if constexpr (Node::kind == Kind::sync) {
-        if (int const frequency = Node::Destination::SyncPolicy::frequency; frequency > slowest) {
-          slowest = frequency;
+        expects(work.node.frequency >= 0, "a sync's frequency must be 0 (once) or more episodes");
+        if (work.node.frequency > slowest) {
+          slowest = work.node.frequency;
           slowest_name = work.node.name;
         }
       }
@@ -266,7 +267,7 @@ class Loop<true, C, Nodes...> {
         bring_both(node);
         guarded(node.name, "plan",
                 [&] { link.emplace(*world_, *node.source, *node.destination, node.options); });
-        if (!resumed || Node::Destination::SyncPolicy::frequency > 0) {
+        if (!resumed || node.frequency > 0) {
           guarded(node.name, "sync", [&] { link->sync(Version{progress_.episode}); });
         }
       }
@@ -425,8 +426,8 @@ class Loop<true, C, Nodes...> {
       using Node = NodeAt<At>;
       if constexpr (Node::kind == Kind::sync) {
         auto& link = *std::get<At>(links_);
-        if (link.due(episode())) {
-          Node& node = parts_.template at<At>().node;
+        Node& node = parts_.template at<At>().node;
+        if (sync::due(node.frequency, progress_.episode)) {
           watch_.run(node.name, "sync", node.name, [&] {
             if (bring_both(node)) {
               link.rebind(sync::Contents::kept);
@@ -434,7 +435,7 @@ class Loop<true, C, Nodes...> {
             link.sync(Version{progress_.episode});
           });
           report_.sync_bytes += link.report().bytes;
-        } else if (Node::Destination::SyncPolicy::frequency != 0) {
+        } else if (node.frequency != 0) {
           progress_.in_step = false;
         }
       }

@@ -113,14 +113,19 @@ void run_stage(Work<Node>& work, std::int64_t rows, typename Node::Output& out) 
   }
 }
 
-/// The order of rows of one pass over an episode: `data::shuffled`, without a new vector.
-inline void shuffle_rows(std::vector<std::int64_t>& order, std::int64_t rows, std::uint64_t seed,
-                         std::int64_t pass) {
+/// The order of rows of one pass over an episode, where runs of `run` rows stay together: for runs
+/// of 1, `data::shuffled`, without a new vector.
+inline void shuffle_rows(std::vector<std::int64_t>& order, std::int64_t rows, std::int64_t run,
+                         std::uint64_t seed, std::int64_t pass) {
   order.clear();
   if (rows > 0) {
-    data::KeyedOrder::Permutation const permutation(seed, pass, rows);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      order.push_back(permutation[i]);
+    std::int64_t const runs = ceil_div(rows, run);
+    data::KeyedOrder::Permutation const permutation(seed, pass, runs);
+    for (std::int64_t i = 0; i < runs; ++i) {
+      std::int64_t const begin = permutation[i] * run;
+      for (std::int64_t row = begin; row < begin + run && row < rows; ++row) {
+        order.push_back(row);
+      }
     }
   }
 }
@@ -137,12 +142,15 @@ void run_training(C& world, Work<Node>& work, std::int64_t rows, std::uint64_t s
   std::int64_t const global = options.global_batch <= 0 ? rows : options.global_batch;
   std::vector<Batch>& batches = work.batches;
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
-    if (options.shuffle) {
-      shuffle_rows(work.order, rows, seed, episode * options.epochs + epoch);
+    bool const shuffled = options.shuffle != Shuffle::none;
+    if (shuffled) {
+      bool const whole = options.shuffle == Shuffle::micro_batches && options.micro_batch > 1;
+      shuffle_rows(work.order, rows, whole ? options.micro_batch : 1, seed,
+                   episode * options.epochs + epoch);
     }
     for (std::int64_t begin = 0; begin < rows; begin += global) {
       Deal const deal{begin, begin + global < rows ? begin + global : rows,
-                      options.shuffle ? work.order.data() : nullptr};
+                      shuffled ? work.order.data() : nullptr};
       std::int64_t const largest = ceil_div<std::int64_t>(deal.end - deal.begin, shares.count());
       std::int64_t const count =
           options.micro_batch <= 0 ? 1 : ceil_div(largest, options.micro_batch);
