@@ -398,6 +398,13 @@ TEST_CASE("the phases of an episode add up to it, in timers and in the trace") {
     CHECK(phases <= episode.total);
     CHECK(static_cast<double>(phases) > 0.95 * static_cast<double>(episode.total));
     CHECK(loop.timers().at("episode/policy").count == 5);
+    std::int64_t const sync = loop.timers().at("episode/weights").total;
+    std::int64_t sync_phases = 0;
+    for (char const* const phase : {"move", "verify", "commit"}) {
+      sync_phases += loop.timers().at(std::string("episode/weights/") + phase).total;
+    }
+    CHECK(sync_phases <= sync);
+    CHECK(sync_phases > 0);
     std::int64_t spans = 0;
     std::int64_t whole = 0;
     for (rlhf::runtime::TraceEvent const& event : loop.trace().events()) {

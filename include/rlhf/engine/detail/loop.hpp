@@ -433,6 +433,7 @@ class Loop<true, C, Nodes...> {
               link.rebind(sync::Contents::kept);
             }
             link.sync(Version{progress_.episode});
+            note_phases(link.report());
           });
           report_.sync_bytes += link.report().bytes;
         } else if (node.frequency != 0) {
@@ -461,6 +462,16 @@ class Loop<true, C, Nodes...> {
     onload(*node.source);
     onload(*node.destination);
     return true;
+  }
+
+  /// Phases of a sync as timers below its own: `episode/weights/move` and so on.
+  void note_phases(sync::SyncReport const& report) {
+    auto const note = [&](std::string_view phase, double seconds) {
+      watch_.timers().add(phase, static_cast<std::int64_t>(seconds * 1e9));
+    };
+    note("move", report.move_seconds);
+    note("verify", report.verify_seconds);
+    note("commit", report.commit_seconds);
   }
 
   template <class Observer>
