@@ -73,6 +73,7 @@ namespace detail {
   }
   options.keep = narrow<int>(from.max_ckpt_nums);
   options.resume = from.enable_resume_training;
+  options.resume_from = from.load_data_checkpoint_iteration;
   options.evaluate_every = from.eval_episode_interval;
   options.evaluate_before = from.enable_eval_before_training;
   options.trace_events = from.trace_path.empty() ? 0 : from.trace_capacity;

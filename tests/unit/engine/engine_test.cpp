@@ -476,3 +476,21 @@ TEST_CASE("an episode allocates nothing once all sizes have been seen") {
     CHECK(allocations() - before == 2 * 6);
   });
 }
+
+TEST_CASE("a run goes on from an earlier checkpoint where it is asked to") {
+  test::TemporaryDirectory const directory;
+  engine::Options options{.episodes = 4, .checkpoints = directory.path(), .keep = 0};
+  on_one_rank(options, {}, {}, [](auto& loop, auto&, auto&) { loop.run(); });
+  options.resume_from = 2;
+  on_one_rank(options, {}, {}, [](auto& loop, auto& generator, auto& actor) {
+    loop.begin();
+    CHECK(loop.episode().value == 2);
+    CHECK(actor.step().value == 2);
+    CHECK(generator.data_state().consumed == 20);
+    loop.run();
+    CHECK(loop.episode().value == 4);
+  });
+  options.resume_from = 7;
+  CHECK_THROWS_WITH_AS(on_one_rank(options, {}, {}, [](auto& loop, auto&, auto&) { loop.run(); }),
+                       doctest::Contains("no complete checkpoint of step 7"), rlhf::Error);
+}

@@ -231,6 +231,7 @@ class Loop<true, C, Nodes...> {
     expects(options_.episodes_ahead >= 0, "engine::Options::episodes_ahead must be 0 or more");
     expects(options_.save_every >= 1, "engine::Options::save_every must be 1 or more");
     expects(options_.keep >= 0, "engine::Options::keep must be 0 (all) or more");
+    expects(options_.resume_from >= -1, "engine::Options::resume_from must be -1 or more");
     expects(options_.evaluate_every >= 0, "engine::Options::evaluate_every must be 0 or more");
     expects(options_.trace_events >= 0, "engine::Options::trace_events must be 0 or more");
     int slowest = 1;
