@@ -193,6 +193,30 @@ TEST_CASE("an observer sees what it asks for") {
               });
 }
 
+TEST_CASE("an observer keeps what it knows in checkpoints, evaluations included") {
+  struct Observer {
+    std::string seen;
+    void trained(std::int64_t, std::string_view) { seen += "trained "; }
+    void evaluate(Episode) { seen += "evaluated "; }
+    void save(rlhf::checkpoint::FilesToSave& files) {
+      files.write("seen", rlhf::checkpoint::as_bytes(seen));
+    }
+    void load(rlhf::checkpoint::FilesToLoad const& files) {
+      seen = rlhf::checkpoint::as_text(files.read("seen"));
+    }
+  };
+  test::TemporaryDirectory const directory;
+  std::string const checkpoints = directory / "run";
+  auto const run_to = [&](std::int64_t episodes) {
+    Observer observer;
+    on_one_rank({.episodes = episodes, .checkpoints = checkpoints, .evaluate_every = 1}, {}, {},
+                [&](auto& loop, auto&, auto&) { loop.run(observer); });
+    return observer.seen;
+  };
+  CHECK(run_to(2) == "trained evaluated trained evaluated ");
+  CHECK(run_to(3) == "trained evaluated trained evaluated trained evaluated ");
+}
+
 TEST_CASE("what the options cannot have is refused when the engine is made") {
   auto const refusal = [](engine::Options options, auto frequency) {
     try {

@@ -35,7 +35,9 @@ namespace rlhf::inline v0::engine {
 /// | `made(Value const&, std::string_view stage)` | with the rows of a share, on its speaker |
 /// | `trained(Result const&, std::string_view trainer)` | behind every `train_step`, on its ranks |
 /// | `evaluate(Episode)` | on every rank, with synced weights, as often as the options say |
-/// | `finished(EpisodeReport const&)` | behind every episode, on every rank |
+/// | `save(checkpoint::FilesToSave&)` | on every rank, into every checkpoint, behind the models |
+/// | `load(checkpoint::FilesToLoad const&)` | on every rank, with what it saved, in a resumed run |
+/// | `finished(EpisodeReport const&)` | behind every episode and its checkpoint, on every rank |
 struct NoObserver {};
 
 namespace detail {
@@ -106,7 +108,7 @@ class Loop<true, C, Nodes...> {
     parts_.for_each_model([&](auto& model, std::string_view name) {
       guarded(name, "validate", [&] { hook::validate(model); });
     });
-    bool const resumed = load();
+    bool const resumed = load(observer);
     make_links(resumed);
     for (std::int64_t e = progress_.episode + progress_.made; e < progress_.end_of_flight(); ++e) {
       make_ahead(e, observer);
@@ -140,11 +142,11 @@ class Loop<true, C, Nodes...> {
     after_episode(false);
     ++progress_.episode;
     sync_due();
-    if (is_time_to_save()) {
-      save();
-    }
     if (options_.evaluate_every > 0 && progress_.episode % options_.evaluate_every == 0) {
-      evaluate(observer);
+      evaluate(observer);  // before the checkpoint, so that no kill leaves it out
+    }
+    if (is_time_to_save()) {
+      save(observer);
     }
     report_.seconds = seconds_since(start);
     if constexpr (requires { observer.finished(report_); }) {
@@ -417,7 +419,8 @@ class Loop<true, C, Nodes...> {
            (progress_.episode >= progress_.saved + options_.save_every ||
             progress_.episode == options_.episodes);
   }
-  void save() {
+  template <class Observer>
+  void save(Observer& observer) {
     std::int64_t const start = steady_nanoseconds();
     checkpoint::Store const store(options_.checkpoints, options_.keep);
     std::int64_t const step = progress_.episode;
@@ -437,6 +440,13 @@ class Loop<true, C, Nodes...> {
         });
       }
     });
+    if constexpr (requires(checkpoint::FilesToSave & files) { observer.save(files); }) {
+      guarded("observer", "save", [&] {
+        checkpoint::FilesToSave files(store, step, "observer", world_->rank());
+        observer.save(files);
+        written += files.count();
+      });
+    }
     guarded("engine", "save_checkpoint", [&] {
       std::vector<std::byte> const state = save_state(parts_, progress_, world_->size());
       store.write(step, state_name(world_->rank()), {state.data(), state.size()});
@@ -452,7 +462,8 @@ class Loop<true, C, Nodes...> {
   [[nodiscard]] static std::string state_name(int rank) { return text("engine/state.rank-", rank); }
 
   /// Goes where the newest checkpoint was written. False where there is none.
-  [[nodiscard]] bool load() {
+  template <class Observer>
+  [[nodiscard]] bool load(Observer& observer) {
     if (options_.checkpoints.empty() || !options_.resume) {
       return false;
     }
@@ -481,6 +492,11 @@ class Loop<true, C, Nodes...> {
         });
       }
     });
+    if constexpr (requires(checkpoint::FilesToLoad const& files) { observer.load(files); }) {
+      guarded("observer", "load", [&] {
+        observer.load(checkpoint::FilesToLoad(store, step, "observer", world_->rank()));
+      });
+    }
     return true;
   }
 
