@@ -1,0 +1,132 @@
+/// @file
+/// Three models that judge what the policy wrote: the frozen reference, the reward model that was
+/// trained before, the critic that is trained beside the policy.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "advantages.hpp"
+#include "model.hpp"
+#include "scalar_head.hpp"
+#include "values.hpp"
+
+namespace ppo {
+
+/// The policy as it was before reinforcement learning.
+template <class Comm>
+class Reference : public Model<Comm, Once> {
+ public:
+  static constexpr std::string_view name = "reference";
+  using Inputs = rlhf::Inputs<Prompts, Answers>;
+  using Batch = Sequences;
+  using Model<Comm, Once>::Model;
+
+  ReferenceScores forward_step(Batch const& batch, rlhf::Step) {
+    return {rows_like(*batch.answers, this->transformer().log_probabilities(
+                                          sequences_of(*batch.prompts, *batch.answers)))};
+  }
+};
+
+/// Learns what is right from examples, then is frozen and rewards.
+template <class Comm>
+class RewardModel : public Model<Comm, Once> {
+ public:
+  static constexpr std::string_view name = "reward";
+  using Inputs = rlhf::Inputs<Prompts, Answers>;
+  using Batch = Sequences;
+  using Model<Comm, Once>::Model;
+
+  /// Hook: the probability that an answer is right, as the model sees it.
+  Rewards forward_step(Batch const& batch, rlhf::Step) {
+    Rewards out;
+    out.score = scalars(this->transformer(), whole_sequences_of(*batch.prompts, *batch.answers));
+    for (float& score : out.score) {
+      score = sigmoid(score);
+    }
+    return out;
+  }
+
+  /// One supervised step on answers of which `right` says what they are. Collective over the
+  /// module, each rank of its data axis with other answers.
+  void learn(TokenRows const& prompts, TokenRows const& answers, std::vector<char> const& right,
+             float rate) {
+    auto const weight =
+        static_cast<float>(1.0 / this->sum_over_data(static_cast<double>(right.size())));
+    accumulate_scalar_gradients(
+        this->transformer(), whole_sequences_of(prompts, answers), [&](Index j, float scalar) {
+          ScalarLoss const one = judgement_loss(scalar, right[static_cast<std::size_t>(j)] != 0);
+          return ScalarLoss{weight * one.loss, weight * one.slope};
+        });
+    this->step_optimizer(rate);
+  }
+};
+
+/// What a step of the critic tells: sums over this rank's tokens.
+struct CriticStep {
+  double loss = 0;
+  double tokens = 0;
+  double gradient_norm = 0;
+
+  template <class Visit>
+  void metrics(Visit&& visit) const {
+    visit("loss", loss / tokens, tokens);
+    visit("gradient_norm", gradient_norm);
+  }
+};
+
+struct CriticOptions {
+  float learning_rate = 1e-3F;
+  float clip = 0.2F;
+};
+
+/// Expects what an answer will earn, before each of its tokens. Starts as the reward model.
+template <class Comm>
+class Critic : public Model<Comm, Once> {
+ public:
+  static constexpr std::string_view name = "critic";
+  using Inputs = rlhf::Inputs<Prompts, Answers>;
+  using Batch = Sequences;
+  using TrainBatch = Experience;
+
+  Critic(Comm& world, Place const& place, TransformerConfig const& config, std::uint64_t seed,
+         CriticOptions options)
+      : Model<Comm, Once>(world, place, config, seed),
+        options_(options) {}
+
+  Values forward_step(Batch const& batch, rlhf::Step) {
+    return {rows_like(*batch.answers,
+                      scalars(this->transformer(), sequences_of(*batch.prompts, *batch.answers)))};
+  }
+
+  CriticStep train_step(std::span<TrainBatch const> micro_batches, rlhf::Step) {
+    CriticStep out;
+    for (TrainBatch const& batch : micro_batches) {
+      out.tokens += static_cast<double>(batch.answer.positions());
+    }
+    double const weight = 1.0 / this->sum_over_data(out.tokens);
+    for (TrainBatch const& batch : micro_batches) {
+      if (batch.answer.positions() == 0) {
+        continue;
+      }
+      out.loss += accumulate_scalar_gradients(
+          this->transformer(), sequences_of(batch.prompt, batch.answer),
+          [&](Index token, float estimate) {
+            auto const j = static_cast<std::size_t>(token);
+            ScalarLoss const one = value_loss(
+                estimate, {batch.value.values()[j], batch.target.values()[j]}, options_.clip);
+            auto const w = static_cast<float>(weight);
+            return ScalarLoss{w * one.loss, w * one.slope};
+          });
+    }
+    out.loss /= weight;  // a sum over tokens
+    out.gradient_norm = this->step_optimizer(options_.learning_rate);
+    return out;
+  }
+
+ private:
+  CriticOptions options_;
+};
+
+}  // namespace ppo
