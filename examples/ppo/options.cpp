@@ -203,7 +203,9 @@ Options parse_options(int argc, char** argv) {
   Options options;
   for (auto const& [row, value] : given) {
     if (std::string_view(row->name) == "short") {  // what is given explicitly wins
-      options.episodes = 16;
+      options.episodes = 12;
+      options.warm_up_steps = 250;
+      options.reward_steps = 250;
     }
   }
   for (auto const& [row, value] : given) {

@@ -22,9 +22,9 @@ struct Options {
   rlhf::Layout scorers{.data = 4};  ///< Reference, reward model and critic.
   bool separate = false;            ///< The generator on ranks of its own.
   int ahead = -1;                   ///< Episodes generated ahead; -1: 1 if separate, else 0.
-  std::int64_t episodes = 80;
+  std::int64_t episodes = 60;
   std::int64_t warm_up_steps = 350;
-  std::int64_t reward_steps = 400;
+  std::int64_t reward_steps = 600;
   float slips = 0.7F;          ///< Part of the warm-up's demonstrations that are off by one.
   std::int64_t prompts = 512;  ///< Prompts an episode, each with one answer.
   std::int64_t epochs = 2;     ///< Passes over an episode's answers.

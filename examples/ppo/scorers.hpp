@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../grpo/losses.hpp"
 #include "advantages.hpp"
 #include "model.hpp"
 #include "scalar_head.hpp"
@@ -29,6 +30,25 @@ class Reference : public Model<Comm, Once> {
   }
 };
 
+/// Answers of which it is known how far they are right.
+struct Lessons {
+  TokenRows prompts;
+  TokenRows answers;
+  std::vector<char> right;  ///< Of each token: whether the answer is right up to it.
+
+  /// An answer and the right one, both with their ends.
+  void add(std::span<Token const> prompt, std::span<Token const> answer,
+           std::span<Token const> right_answer) {
+    prompts.push_back(prompt);
+    answers.push_back(answer);
+    bool same = true;
+    for (std::size_t t = 0; t < answer.size(); ++t) {
+      same = same && t < right_answer.size() && answer[t] == right_answer[t];
+      right.push_back(same ? 1 : 0);
+    }
+  }
+};
+
 /// Learns what is right from examples, then is frozen and rewards.
 template <class Comm>
 class RewardModel : public Model<Comm, Once> {
@@ -38,25 +58,36 @@ class RewardModel : public Model<Comm, Once> {
   using Batch = Sequences;
   using Model<Comm, Once>::Model;
 
-  /// Hook: the probability that an answer is right, as the model sees it.
+  /// Hook: the probability that an answer is right, as the model sees it behind the last token.
   Rewards forward_step(Batch const& batch, rlhf::Step) {
-    Rewards out;
-    out.score = scalars(this->transformer(), whole_sequences_of(*batch.prompts, *batch.answers));
-    for (float& score : out.score) {
-      score = sigmoid(score);
+    return {judge(*batch.prompts, *batch.answers)};
+  }
+  [[nodiscard]] std::vector<float> judge(TokenRows const& prompts, TokenRows const& answers) {
+    std::vector<float> const all =
+        scalars(this->transformer(), whole_sequences_of(prompts, answers));
+    std::vector<float> out;
+    for (std::int64_t row = 0; row < answers.size(); ++row) {
+      auto const end =
+          static_cast<std::size_t>(answers.begins()[static_cast<std::size_t>(row) + 1]);
+      out.push_back(sigmoid(all[end - 1]));
     }
     return out;
   }
 
-  /// One supervised step on answers of which `right` says what they are. Collective over the
-  /// module, each rank of its data axis with other answers.
-  void learn(TokenRows const& prompts, TokenRows const& answers, std::vector<char> const& right,
-             float rate) {
-    auto const weight =
-        static_cast<float>(1.0 / this->sum_over_data(static_cast<double>(right.size())));
+  /// One supervised step: to say behind every token whether all is right so far, and, so that it
+  /// has something to compare with, to give the right answers itself. Collective over the module,
+  /// each rank of its data axis with other lessons.
+  void learn(Lessons const& lessons, Lessons const& right_ones, float rate) {
+    auto const tokens = static_cast<double>(lessons.answers.positions());
+    auto const weight = static_cast<float>(1.0 / this->sum_over_data(tokens));
+    this->transformer().accumulate_gradients(
+        sequences_of(right_ones.prompts, right_ones.answers),
+        [&](Index, float log_probability) { return grpo::cross_entropy(log_probability, weight); });
     accumulate_scalar_gradients(
-        this->transformer(), whole_sequences_of(prompts, answers), [&](Index j, float scalar) {
-          ScalarLoss const one = judgement_loss(scalar, right[static_cast<std::size_t>(j)] != 0);
+        this->transformer(), whole_sequences_of(lessons.prompts, lessons.answers),
+        [&](Index j, float scalar) {
+          ScalarLoss const one =
+              judgement_loss(scalar, lessons.right[static_cast<std::size_t>(j)] != 0);
           return ScalarLoss{weight * one.loss, weight * one.slope};
         });
     this->step_optimizer(rate);

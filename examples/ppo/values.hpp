@@ -124,8 +124,8 @@ struct Experience {
   return batch;
 }
 
-/// The same for a model that reads the whole answer, its last token included: one scored row a
-/// sequence, behind its end. Targets are left to who knows them.
+/// The same for a model that reads the answers to their ends: scored row j is behind token
+/// `answers.values()[j]`. Targets are left to who knows them.
 [[nodiscard]] inline grpo::TokenBatch whole_sequences_of(TokenRows const& prompts,
                                                          TokenRows const& answers) {
   grpo::TokenBatch batch;
@@ -133,8 +133,11 @@ struct Experience {
   for (std::int64_t row = 0; row < prompts.size(); ++row) {
     all.assign(prompts[row].begin(), prompts[row].end());
     all.insert(all.end(), answers[row].begin(), answers[row].end());
+    std::ptrdiff_t const first = batch.tokens() + std::ssize(prompts[row]);
     batch.add(all, {});
-    batch.rows.push_back(batch.tokens() - 1);
+    for (std::ptrdiff_t j = 0; j < std::ssize(answers[row]); ++j) {
+      batch.rows.push_back(first + j);
+    }
   }
   return batch;
 }

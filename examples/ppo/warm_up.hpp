@@ -78,19 +78,6 @@ namespace ppo {
   return number_answer(other == value ? other + 1 : other);
 }
 
-/// Answers to this rank's part of some prompts.
-struct Lessons {
-  TokenRows prompts;
-  TokenRows answers;
-  std::vector<char> right;
-
-  void add(grpo::Prompt const& prompt, std::vector<Token> const& answer, bool is_right) {
-    prompts.push_back(prompt.tokens);
-    answers.push_back(answer);
-    right.push_back(is_right ? 1 : 0);
-  }
-};
-
 /// Calls `teach(prompts, random, rate)` for each step with this rank's share of the prompts drawn.
 template <class M, class Teach>
 void for_each_lesson(M& model, std::vector<PromptSet> const& sets, std::int64_t steps,
@@ -128,12 +115,12 @@ void warm_up(Policy<Comm>& policy, std::vector<PromptSet> const& sets, Options c
                     Lessons lessons;
                     for (std::size_t i = 0; i < prompts.size(); ++i) {
                       std::int64_t value = 0;
+                      grpo::Prompt const& prompt = *prompts[i];
                       bool const slip = random.uniform(i) < options.slips;
-                      lessons.add(*prompts[i],
-                                  slip && read_number(*prompts[i], value)
-                                      ? number_answer(value + 1)
-                                      : prompts[i]->answer_tokens,
-                                  !slip);
+                      lessons.add(prompt.tokens,
+                                  slip && read_number(prompt, value) ? number_answer(value + 1)
+                                                                     : prompt.answer_tokens,
+                                  prompt.answer_tokens);
                     }
                     policy.imitate(lessons.prompts, lessons.answers, rate);
                   });
@@ -144,14 +131,18 @@ template <class Comm>
 void warm_up(RewardModel<Comm>& reward, std::vector<PromptSet> const& sets,
              Options const& options) {
   reward.start_optimizer();
-  for_each_lesson(reward, sets, options.reward_steps, 128, 2e-3F, options.seed,
+  for_each_lesson(reward, sets, options.reward_steps, 128, 3e-3F, options.seed,
                   [&](auto const& prompts, rlhf::CounterRandom const& random, float rate) {
                     Lessons lessons;
+                    Lessons right_ones;
                     for (std::size_t i = 0; i < prompts.size(); ++i) {
-                      lessons.add(*prompts[i], prompts[i]->answer_tokens, true);
-                      lessons.add(*prompts[i], wrong_answer(*prompts[i], random, 2 * i), false);
+                      grpo::Prompt const& prompt = *prompts[i];
+                      std::vector<Token> const& right = prompt.answer_tokens;
+                      right_ones.add(prompt.tokens, right, right);
+                      lessons.add(prompt.tokens, right, right);
+                      lessons.add(prompt.tokens, wrong_answer(prompt, random, 2 * i), right);
                     }
-                    reward.learn(lessons.prompts, lessons.answers, lessons.right, rate);
+                    reward.learn(lessons, right_ones, rate);
                   });
   reward.stop_optimizer();
 }
@@ -165,16 +156,15 @@ template <class Comm>
   rlhf::CounterRandom const random(seed, 1);
   for (PromptSet const& set : sets) {
     for (grpo::Prompt const& prompt : set.held_out) {
-      std::uint64_t const place = 2 * lessons.right.size();
-      lessons.add(prompt, prompt.answer_tokens, true);
-      lessons.add(prompt, wrong_answer(prompt, random, place), false);
+      auto const place = static_cast<std::uint64_t>(2 * lessons.prompts.size());
+      lessons.add(prompt.tokens, prompt.answer_tokens, prompt.answer_tokens);
+      lessons.add(prompt.tokens, wrong_answer(prompt, random, place), prompt.answer_tokens);
     }
   }
-  std::vector<float> const scores =
-      scalars(reward.transformer(), whole_sequences_of(lessons.prompts, lessons.answers));
+  std::vector<float> const scores = reward.judge(lessons.prompts, lessons.answers);
   double judged = 0;
   for (std::size_t i = 0; i < scores.size(); ++i) {
-    judged += (scores[i] > 0) == (lessons.right[i] != 0) ? 1 : 0;
+    judged += (scores[i] > 0.5F) == (i % 2 == 0) ? 1 : 0;
   }
   return judged / static_cast<double>(scores.size());
 }
