@@ -3,6 +3,8 @@
 /// trained before, the critic that is trained beside the policy.
 #pragma once
 
+#include <rlhf/engine/inputs.hpp>
+
 #include <span>
 #include <string_view>
 #include <vector>
