@@ -10,7 +10,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 # Lowest first; a layer may include itself and everything before it, except as below.
-set(layers core tensor comm parallel plan sync data checkpoint runtime module engine)
+set(layers core tensor comm parallel plan sync data checkpoint config runtime module engine)
 set(may_include_cuda core tensor comm)
 set(may_include_nccl core tensor comm cuda)
 set(may_include_data core tensor comm parallel)

@@ -3,10 +3,14 @@
 #pragma once
 
 #include <rlhf/checkpoint/archive.hpp>
+#include <rlhf/checkpoint/model_files.hpp>
+#include <rlhf/engine/inputs.hpp>
 #include <rlhf/module/module.hpp>
 #include <rlhf/parallel/groups.hpp>
 #include <rlhf/sync/policies.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -20,8 +24,9 @@ namespace grpo {
 
 using namespace rlhf::literals;
 
-/// How weights reach the generator and the reference.
+/// How weights reach the generator, behind every episode, and the reference, once.
 using WeightSync = rlhf::sync::TwoStage<1_MiB>;
+using Once = rlhf::sync::TwoStage<1_MiB, 0>;
 
 /// What a training step tells, summed over this rank's micro-batches.
 struct StepMetrics {
@@ -31,21 +36,20 @@ struct StepMetrics {
   double tokens = 0;
   double gradient_norm = 0;
 
-  StepMetrics& operator+=(StepMetrics const& other) noexcept {
-    loss += other.loss;
-    kl += other.kl;
-    clipped += other.clipped;
-    tokens += other.tokens;
-    gradient_norm += other.gradient_norm;
-    return *this;
+  /// The engine joins them over steps and ranks.
+  template <class Visit>
+  void metrics(Visit&& visit) const {
+    visit("kl", tokens > 0 ? kl / tokens : 0, tokens);
+    visit("clipped", tokens > 0 ? clipped / tokens : 0, tokens);
+    visit("gradient_norm", gradient_norm);
   }
 };
 
 /// What both have in common: a transformer spread over the ranks of a mesh.
-template <class Comm, class Grid, class Data = rlhf::data::None>
-class Model : public rlhf::Module<Grid, WeightSync, Data> {
+template <class Comm, class Grid, class Data = rlhf::data::None, class Sync = WeightSync>
+class Model : public rlhf::Module<Grid, Sync, Data> {
  public:
-  using Base = rlhf::Module<Grid, WeightSync, Data>;
+  using Base = rlhf::Module<Grid, Sync, Data>;
 
   /// Collective over `world`. `layout` is empty for grids known to the compiler.
   template <class... Layout>
@@ -86,14 +90,16 @@ class Model : public rlhf::Module<Grid, WeightSync, Data> {
 
 /// Trains.
 template <class Comm, class Grid>
-class Actor : public Model<Comm, Grid> {
+class Actor : public Model<Comm, Grid, rlhf::data::None, rlhf::sync::None> {
  public:
   static constexpr std::string_view name = "actor";
   using Batch = grpo::Batch;
-  using Model<Comm, Grid>::Model;
+  using TrainInputs = rlhf::Inputs<Prompts, Groups, Scores, ReferenceScores>;
+  using Base = Model<Comm, Grid, rlhf::data::None, rlhf::sync::None>;
+  using Base::Base;
 
   void setup() {
-    Model<Comm, Grid>::setup();
+    Base::setup();
     if (this->present()) {
       reset_optimizer();
     }
@@ -107,44 +113,61 @@ class Actor : public Model<Comm, Grid> {
     Transformer<Comm>& model = this->transformer();
     StepMetrics metrics;
     model.clear_gradients();
+    std::int64_t scored[] = {0};  // over all data ranks: a token's weight is one over it
+    for (Batch const& batch : micro_batches) {
+      scored[0] += batch.tokens.scored();
+    }
+    rlhf::comm::all_reduce(this->groups().data, std::span<std::int64_t>(scored));
+    float const weight = scored[0] > 0 ? 1.0F / static_cast<float>(scored[0]) : 0.0F;
     for (Batch const& batch : micro_batches) {
       if (batch.tokens.scored() > 0) {
-        metrics.loss += accumulate(model, batch, metrics);
+        metrics.loss += accumulate(model, batch, weight, metrics);
       }
     }
-    // Data-parallel ranks saw different answers: their gradients add up. Weights already divide by
-    // the tokens of all ranks.
+    // Data-parallel ranks saw different answers: their gradients add up.
     rlhf::comm::all_reduce(this->groups().data, model.gradients());
     metrics.gradient_norm = global_norm(model.table(), model.gradients(), model.tensor());
     optimizer_->step(model.weights(), model.gradients(), metrics.gradient_norm, learning_rate_);
     return metrics;
   }
 
-  /// Weights and optimizer as one archive. Ranks that differ only in the data axis hold the same.
-  [[nodiscard]] std::vector<std::byte> archive() {
+  /// Hooks: weights and optimizer. Ranks that differ only in the data axis hold the same; the first
+  /// of them writes.
+  void save_checkpoint(rlhf::checkpoint::FilesToSave& files, rlhf::Step) {
+    if (this->coordinate().data != 0) {
+      return;
+    }
     rlhf::checkpoint::ArchiveWriter out;
     for_each_buffer([&](char const* buffer, rlhf::TensorView view) { out.add(buffer, view); });
-    return out.finish();
+    std::int64_t steps[] = {optimizer_->steps()};
+    out.add("optimizer steps", rlhf::view(std::span<std::int64_t>(steps), {1}));
+    files.write("state", out.finish());
   }
-  void restore(std::span<std::byte const> bytes, std::string_view origin, std::int64_t steps) {
-    rlhf::checkpoint::ArchiveReader const in(bytes, origin);
+  void load_checkpoint(rlhf::checkpoint::FilesToLoad const& files, rlhf::Step) {
+    rlhf::Coordinate writer = this->coordinate();
+    writer.data = 0;
+    std::vector<std::byte> const bytes =
+        files.read("state", this->mesh().world_rank(this->layout().rank(writer)));
+    rlhf::checkpoint::ArchiveReader const in(bytes, "the actor's state");
     for_each_buffer([&](char const* buffer, rlhf::TensorView view) { in.read(buffer, view); });
-    optimizer_->set_steps(steps);
+    std::int64_t steps[] = {0};
+    in.read("optimizer steps", rlhf::view(std::span<std::int64_t>(steps), {1}));
+    optimizer_->set_steps(steps[0]);
   }
-  [[nodiscard]] std::int64_t optimizer_steps() const noexcept { return optimizer_->steps(); }
 
  private:
-  double accumulate(Transformer<Comm>& model, Batch const& batch, StepMetrics& metrics) const {
+  double accumulate(Transformer<Comm>& model, Batch const& batch, float weight,
+                    StepMetrics& metrics) const {
     return model.accumulate_gradients(batch.tokens, [&](Index j, float log_probability) {
       if (batch.terms.empty()) {
-        return cross_entropy(log_probability, batch.weight);
+        return cross_entropy(log_probability, weight);
       }
       PolicyLoss const loss =
           policy_loss(log_probability, batch.terms[static_cast<std::size_t>(j)], loss_);
       metrics.kl += static_cast<double>(loss.kl);
       metrics.clipped += loss.clipped ? 1 : 0;
       metrics.tokens += 1;
-      return TokenLoss{loss.loss * batch.weight, loss.slope * batch.weight};
+      return TokenLoss{loss.loss * weight, loss.slope * weight};
     });
   }
   template <class Visit>
@@ -162,15 +185,40 @@ class Actor : public Model<Comm, Grid> {
 
 /// Scores what the generator wrote under the policy as it was before reinforcement learning.
 template <class Comm, class Grid>
-class Reference : public Model<Comm, Grid> {
+class Reference : public Model<Comm, Grid, rlhf::data::None, Once> {
  public:
   static constexpr std::string_view name = "reference";
   using Batch = grpo::Batch;
-  using Model<Comm, Grid>::Model;
+  using Inputs = rlhf::Inputs<Prompts, Groups, Scores>;
+  using Model<Comm, Grid, rlhf::data::None, Once>::Model;
 
   /// Hook: the log-probability of every scored token.
-  [[nodiscard]] std::vector<float> forward_step(Batch const& batch, rlhf::Step) {
-    return this->transformer().log_probabilities(batch.tokens);
+  [[nodiscard]] ReferenceScores forward_step(Batch const& batch, rlhf::Step) {
+    std::vector<float> const found = batch.tokens.scored() > 0
+                                         ? this->transformer().log_probabilities(batch.tokens)
+                                         : std::vector<float>();
+    ReferenceScores out;
+    for (std::size_t row = 0; row + 1 < batch.begins.size(); ++row) {
+      out.log_probabilities.push_back(
+          std::span(found).subspan(batch.begins[row], batch.begins[row + 1] - batch.begins[row]));
+    }
+    return out;
+  }
+  /// Hooks: it is synced once, so its weights belong to a checkpoint.
+  void save_checkpoint(rlhf::checkpoint::FilesToSave& files, rlhf::Step) {
+    rlhf::checkpoint::ArchiveWriter out;
+    out.add("weights", weights());
+    files.write("state", out.finish());
+  }
+  void load_checkpoint(rlhf::checkpoint::FilesToLoad const& files, rlhf::Step) {
+    std::vector<std::byte> const bytes = files.read("state");
+    rlhf::checkpoint::ArchiveReader(bytes, "the reference's state").read("weights", weights());
+  }
+
+ private:
+  [[nodiscard]] rlhf::TensorView weights() {
+    auto& model = this->transformer();
+    return rlhf::view(model.weights(), rlhf::Shape{model.table().elements()});
   }
 };
 

@@ -20,51 +20,40 @@
 
 namespace grpo {
 
-/// One micro-batch of one rank.
+/// Token sequences that the policy, or the reference, looks at.
 struct Batch {
-  TokenBatch tokens;
-  std::vector<PolicyTerms> terms;  // (tokens.scored()); empty: supervised, learn the answers as is
-  float weight = 1;                ///< Of a token: one over the scored tokens of all ranks.
-};
-
-/// The micro-batches of data rank `index` of `ranks` for the answers of all groups.
-///
-/// Groups are dealt out whole and evenly; answers that tell nothing (advantage 0, as when all
-/// answers of a group are right) are left out on every rank.
-[[nodiscard]] inline std::vector<Batch> policy_batches(std::span<Group const> groups,
-                                                       std::vector<PromptSet> const& sets,
-                                                       std::int64_t micro_batches, int index,
-                                                       int ranks) {
-  std::vector<Batch> batches(static_cast<std::size_t>(micro_batches));
-  rlhf::IndexRange const mine = rlhf::split_evenly(std::ssize(groups), ranks, index);
-  std::int64_t scored = 0;
-  for (std::int64_t g = 0; g < std::ssize(groups); ++g) {
-    Group const& group = groups[static_cast<std::size_t>(g)];
-    bool const here = g >= mine.begin && g < mine.end;
-    Batch& batch = batches[static_cast<std::size_t>(
-        here ? (g - mine.begin) * micro_batches / mine.size() : 0)];
-    for (std::size_t a = 0; a < group.answers.size(); ++a) {
-      if (group.advantages[a] == 0) {
-        continue;
-      }
-      Answer const& answer = group.answers[a];
-      scored += std::ssize(answer.tokens);
-      if (here) {
-        batch.tokens.add(sets[static_cast<std::size_t>(group.draw.dataset)]
-                             .training[static_cast<std::size_t>(group.draw.index)]
-                             .tokens,
-                         answer.tokens);
-        for (float const log_probability : answer.log_probabilities) {
-          batch.terms.push_back(PolicyTerms{group.advantages[a], log_probability, 0});
-        }
-      }
+  Batch() = default;
+  /// Answers of groups. Those that tell nothing (advantage 0, as when all answers of a group are
+  /// right) are left out.
+  Batch(Prompts const& prompts, Groups const& groups, Scores const& scores) {
+    for (std::int64_t row = 0; row < groups.tokens.size(); ++row) {
+      std::span<float const> const log_probabilities = groups.log_probabilities[row];
+      for_each_answer(groups, row,
+                      [&](std::size_t a, std::span<Token const> answer, std::size_t begin) {
+                        float const advantage = scores.advantages[row][a];
+                        if (advantage != 0) {
+                          tokens.add(prompts.tokens[row], answer);
+                          for (std::size_t t = 0; t < answer.size(); ++t) {
+                            terms.push_back({advantage, log_probabilities[begin + t], 0});
+                          }
+                        }
+                      });
+      begins.push_back(terms.size());
     }
   }
-  for (Batch& batch : batches) {
-    batch.weight = scored > 0 ? 1.0F / static_cast<float>(scored) : 0.0F;
+  /// The same with what the reference thinks of them.
+  Batch(Prompts const& prompts, Groups const& groups, Scores const& scores,
+        ReferenceScores const& reference)
+      : Batch(prompts, groups, scores) {
+    for (std::size_t j = 0; j < terms.size(); ++j) {
+      terms[j].reference_log_probability = reference.log_probabilities.values()[j];
+    }
   }
-  return batches;
-}
+
+  TokenBatch tokens;
+  std::vector<PolicyTerms> terms;      // (tokens.scored()); empty: learn the answers as they are
+  std::vector<std::size_t> begins{0};  // (prompts + 1), of each prompt's scored tokens
+};
 
 /// A careless answer: one more than the right number. Answers that are no numbers stay as they are.
 [[nodiscard]] inline std::vector<Token> careless(Prompt const& prompt) {
@@ -83,19 +72,14 @@ struct Batch {
                                             int ranks) {
   Batch batch;
   rlhf::IndexRange const mine = rlhf::split_evenly(std::ssize(all), ranks, index);
-  std::int64_t scored = 0;
-  for (std::int64_t i = 0; i < std::ssize(all); ++i) {
+  for (std::int64_t i = mine.begin; i < mine.end; ++i) {
     rlhf::data::Draw const& draw = all[static_cast<std::size_t>(i)];
     Prompt const& prompt =
         sets[static_cast<std::size_t>(draw.dataset)].training[static_cast<std::size_t>(draw.index)];
     bool const slip = random.uniform(static_cast<std::uint64_t>(i)) < slips;
     std::vector<Token> const answer = slip ? careless(prompt) : prompt.answer_tokens;
-    scored += std::ssize(answer);
-    if (i >= mine.begin && i < mine.end) {
-      batch.tokens.add(prompt.tokens, answer);
-    }
+    batch.tokens.add(prompt.tokens, answer);
   }
-  batch.weight = 1.0F / static_cast<float>(scored);
   return batch;
 }
 

@@ -17,46 +17,39 @@
 
 namespace grpo {
 
-/// Prompts to answer: their places in the mixture and their tokens.
-struct PromptBatch {
-  std::vector<rlhf::data::Draw> draws;
-  std::vector<std::span<Token const>> tokens;
-};
-
 /// Draws prompts by the data policy, answers them.
 template <class Comm, class Grid, class Data>
 class Generator : public Model<Comm, Grid, Data> {
  public:
   static constexpr std::string_view name = "generator";
-  using Batch = PromptBatch;
+  using Batch = Prompts;
   using Model<Comm, Grid, Data>::Model;
 
   void set_generation(GenerateOptions options) noexcept { options_ = options; }
 
-  /// This replica's prompts of the next episode.
-  [[nodiscard]] PromptBatch next_prompts(std::vector<PromptSet> const& sets) {
-    PromptBatch batch;
-    this->draw(batch.draws);
-    for (rlhf::data::Draw const& draw : batch.draws) {
-      batch.tokens.emplace_back(sets[static_cast<std::size_t>(draw.dataset)]
-                                    .training[static_cast<std::size_t>(draw.index)]
-                                    .tokens);
-    }
-    return batch;
-  }
-
   /// Hook: several sampled answers to each prompt.
-  [[nodiscard]] std::vector<Group> forward_step(Batch const& batch, rlhf::Step) {
+  [[nodiscard]] Groups forward_step(Batch const& batch, rlhf::Step) {
     GenerateOptions options = options_;
     options.episode = static_cast<std::uint64_t>(this->episode().value);
-    std::vector<Answer> answers = answer(batch, options);
-    std::vector<Group> groups(batch.draws.size());
+    std::vector<Answer> const answers = answer(batch, options);
+    Groups groups;
+    std::vector<Token> tokens;
+    std::vector<float> log_probabilities;
+    std::vector<std::int64_t> lengths;
     for (std::size_t i = 0; i < answers.size(); ++i) {
-      Group& group = groups[i / static_cast<std::size_t>(options.samples)];
-      group.answers.push_back(std::move(answers[i]));
-    }
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      groups[g].draw = batch.draws[g];
+      Answer const& one = answers[i];
+      tokens.insert(tokens.end(), one.tokens.begin(), one.tokens.end());
+      log_probabilities.insert(log_probabilities.end(), one.log_probabilities.begin(),
+                               one.log_probabilities.end());
+      lengths.push_back(std::ssize(one.tokens));
+      if ((i + 1) % static_cast<std::size_t>(options.samples) == 0) {
+        groups.tokens.push_back(tokens);
+        groups.log_probabilities.push_back(log_probabilities);
+        groups.lengths.push_back(lengths);
+        tokens.clear();
+        log_probabilities.clear();
+        lengths.clear();
+      }
     }
     return groups;
   }
@@ -72,8 +65,9 @@ class Generator : public Model<Comm, Grid, Data> {
  private:
   [[nodiscard]] std::vector<Answer> answer(Batch const& batch, GenerateOptions const& options) {
     std::vector<GenerateRequest> requests;
-    for (std::size_t i = 0; i < batch.draws.size(); ++i) {
-      requests.push_back({batch.tokens[i], static_cast<std::uint64_t>(batch.draws[i].id)});
+    for (std::size_t i = 0; i < batch.id.size(); ++i) {
+      requests.push_back(
+          {batch.tokens[static_cast<std::int64_t>(i)], static_cast<std::uint64_t>(batch.id[i])});
     }
     return generate(this->transformer(), std::span<GenerateRequest const>(requests), options);
   }

@@ -26,6 +26,8 @@ learning from a reward that a program checks. Ranks are threads. Ctrl-C or kill 
   --actor AXIS=N,...       layout of the trainer: tensor, data (tensor=2,data=2)
   --generator AXIS=N,...   layout of the generator: tensor, data (tensor=4)
   --separate               the generator on ranks of its own, not on the trainer's
+  --ahead N                episodes that it generates while others are trained on (0); needs
+                           --separate
   --episodes N             rounds of generation and training
   --warm-up N              supervised steps before them
   --slips X                part of their demonstrations that are off by one (0.7)
@@ -37,7 +39,8 @@ learning from a reward that a program checks. Ranks are threads. Ctrl-C or kill 
   --learning-rate X        of the reinforcement learning
   --kl X                   weight of the divergence from the warmed-up policy
   --seed N                 same seed, same curve
-  --out DIR                metrics.jsonl, prompts.jsonl, curves.svg, checkpoints (grpo-out)
+  --out DIR                metrics.jsonl, prompts.jsonl, curves.svg, trace.json for Perfetto,
+                           checkpoints (grpo-out)
   --resume                 go on from the newest checkpoint in --out
   --short                  half a minute instead of a few
   --check                  exit with status 1 unless held-out accuracy rose
@@ -90,17 +93,19 @@ rlhf::Layout layout(std::string_view option, std::string_view value) {
 }  // namespace
 
 std::string settings_text(Options const& options) {
-  return fmt::format("prompts={} samples={} updates={} micro_batches={} learning_rate={} kl={}",
-                     options.prompts, options.samples, options.updates, options.micro_batches,
-                     options.learning_rate, options.kl_coefficient);
+  return fmt::format(
+      "prompts={} samples={} updates={} micro_batches={} learning_rate={} kl={} ahead={}",
+      options.prompts, options.samples, options.updates, options.micro_batches,
+      options.learning_rate, options.kl_coefficient, options.ahead);
 }
 
 Options parse_options(int argc, char** argv) {
   enum : int { short_run = 256, check, separate, resume, with_value };
   constexpr std::string_view names[] = {
-      "--data",           "--actor",         "--generator", "--episodes", "--warm-up",
-      "--slips",          "--prompts",       "--samples",   "--updates",  "--micro-batches",
-      "--evaluate-every", "--learning-rate", "--kl",        "--seed",     "--out"};
+      "--data",          "--actor",   "--generator",     "--ahead",
+      "--episodes",      "--warm-up", "--slips",         "--prompts",
+      "--samples",       "--updates", "--micro-batches", "--evaluate-every",
+      "--learning-rate", "--kl",      "--seed",          "--out"};
   std::vector<option> table = {{"short", no_argument, nullptr, short_run},
                                {"check", no_argument, nullptr, check},
                                {"separate", no_argument, nullptr, separate},
@@ -154,6 +159,8 @@ Options parse_options(int argc, char** argv) {
       options.actor = layout(name, value);
     } else if (name == "--generator") {
       options.generator = layout(name, value);
+    } else if (name == "--ahead") {
+      options.ahead = number<int>(name, value, 0, 100);
     } else if (name == "--episodes") {
       options.episodes = number<std::int64_t>(name, value, 0, many);
     } else if (name == "--warm-up") {
@@ -181,6 +188,9 @@ Options parse_options(int argc, char** argv) {
     } else {
       options.out = std::string(value);
     }
+  }
+  if (options.ahead > 0 && !options.separate) {
+    refuse("--ahead needs --separate: ranks that train cannot generate meanwhile");
   }
   if (options.data.empty()) {
     options.data = {{RLHF_EXAMPLE_DIR "/data/addition.jsonl", 1},

@@ -23,6 +23,7 @@ struct Options {
   std::optional<rlhf::Layout> actor;      ///< Empty: tensor=2,data=2, known to the compiler.
   std::optional<rlhf::Layout> generator;  ///< Empty: tensor=4, known to the compiler.
   bool separate = false;  ///< The generator on ranks of its own instead of the actor's.
+  int ahead = 0;          ///< Episodes generated beside training; needs `separate`.
   std::int64_t episodes = 120;
   std::int64_t warm_up_steps = 350;
   float slips = 0.7F;              ///< Part of the warm-up's demonstrations that are off by one.

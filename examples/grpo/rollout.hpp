@@ -1,15 +1,11 @@
 /// @file
-/// Generated answers with their rewards, and how they get from generator ranks to trainer ranks.
+/// What passes between the stages of a rollout: columns with one row a prompt.
 #pragma once
 
-#include <rlhf/comm/concepts.hpp>
-#include <rlhf/core/error.hpp>
 #include <rlhf/data/options.hpp>
+#include <rlhf/data/rows.hpp>
 
-#include <algorithm>
-#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <vector>
 
@@ -20,91 +16,106 @@
 
 namespace grpo {
 
-/// One prompt with all the answers sampled to it: the group that advantages are relative to.
-struct Group {
-  rlhf::data::Draw draw{};
-  std::vector<Answer> answers;
-  std::vector<float> rewards;     // (answers)
-  std::vector<float> advantages;  // (answers)
+/// Prompts to answer: their places in the mixture and their tokens.
+struct Prompts {
+  std::vector<std::int32_t> dataset;
+  std::vector<std::int64_t> index;
+  std::vector<std::int64_t> id;
+  rlhf::data::Rows<Token> tokens;
+
+  template <class Visit>
+  void columns(Visit&& visit) {
+    visit("dataset", dataset);
+    visit("index", index);
+    visit("id", id);
+    visit("tokens", tokens);
+  }
 };
 
-/// Rewards and advantages of a group's answers.
-inline void score(Group& group, std::vector<PromptSet> const& sets) {
-  Prompt const& prompt = sets[static_cast<std::size_t>(group.draw.dataset)]
-                             .training[static_cast<std::size_t>(group.draw.index)];
-  group.rewards.clear();
-  for (Answer const& answer : group.answers) {
-    group.rewards.push_back(exact_match_reward(answer.tokens, prompt.answer));
+/// The group of answers that was sampled to each prompt, one after the other.
+struct Groups {
+  rlhf::data::Rows<Token> tokens;
+  rlhf::data::Rows<std::int64_t> lengths;     ///< Of each answer.
+  rlhf::data::Rows<float> log_probabilities;  ///< Of each token, when it was sampled.
+
+  template <class Visit>
+  void columns(Visit&& visit) {
+    visit("tokens", tokens);
+    visit("lengths", lengths);
+    visit("log_probabilities", log_probabilities);
   }
-  group.advantages.resize(group.rewards.size());
-  group_advantages(group.rewards, group.advantages);
+};
+
+/// What each answer earned, and how much better than its group that is.
+struct Scores {
+  rlhf::data::Rows<float> rewards;
+  rlhf::data::Rows<float> advantages;
+
+  template <class Visit>
+  void columns(Visit&& visit) {
+    visit("rewards", rewards);
+    visit("advantages", advantages);
+  }
+};
+
+/// Log-probabilities under the frozen reference, of the tokens of answers that tell something.
+struct ReferenceScores {
+  rlhf::data::Rows<float> log_probabilities;
+
+  template <class Visit>
+  void columns(Visit&& visit) {
+    visit("log_probabilities", log_probabilities);
+  }
+};
+
+/// The prompts of `draws`, training or held out.
+[[nodiscard]] inline Prompts prompts_of(std::span<rlhf::data::Draw const> draws,
+                                        std::vector<PromptSet> const& sets,
+                                        std::vector<Prompt> PromptSet::*of = &PromptSet::training) {
+  Prompts out;
+  for (rlhf::data::Draw const& draw : draws) {
+    out.dataset.push_back(draw.dataset);
+    out.index.push_back(draw.index);
+    out.id.push_back(draw.id);
+    out.tokens.push_back(
+        (sets[static_cast<std::size_t>(draw.dataset)].*of)[static_cast<std::size_t>(draw.index)]
+            .tokens);
+  }
+  return out;
 }
 
-/// Every replica's groups on every rank, in replica order. Collective over `world`; ranks that have
-/// none, or whose groups another rank of their replica passes, pass nothing.
-///
-/// Cost: two all-gathers; a few bytes a token.
-template <rlhf::comm::Communicator Comm>
-[[nodiscard]] std::vector<Group> gather_groups(Comm& world, std::span<Group const> mine) {
-  std::vector<std::byte> bytes;
-  auto const put = [&](auto value) {
-    auto const* const at = reinterpret_cast<std::byte const*>(&value);
-    bytes.insert(bytes.end(), at, at + sizeof value);
-  };
-  for (Group const& group : mine) {
-    put(group.draw.dataset);
-    put(group.draw.index);
-    put(group.draw.id);
-    put(std::ssize(group.answers));
-    for (Answer const& answer : group.answers) {
-      put(std::ssize(answer.tokens));
-      put(static_cast<std::int32_t>(answer.finished ? 1 : 0));
-      for (std::size_t t = 0; t < answer.tokens.size(); ++t) {
-        put(answer.tokens[t]);
-        put(answer.log_probabilities[t]);
-      }
-    }
+/// Calls `visit(answer's number, its tokens, where they begin in the group)` for each answer.
+template <class Visit>
+void for_each_answer(Groups const& groups, std::int64_t row, Visit&& visit) {
+  std::size_t begin = 0;
+  std::size_t number = 0;
+  for (std::int64_t const length : groups.lengths[row]) {
+    auto const size = static_cast<std::size_t>(length);
+    visit(number++, groups.tokens[row].subspan(begin, size), begin);
+    begin += size;
   }
+}
 
-  std::int64_t const size = std::ssize(bytes);
-  std::vector<std::int64_t> sizes(static_cast<std::size_t>(world.size()));
-  world.all_gather(&size, sizes.data(), 1, rlhf::DType::i64, {});
-  bytes.resize(static_cast<std::size_t>(*std::max_element(sizes.begin(), sizes.end())));
-  std::vector<std::byte> all(bytes.size() * sizes.size());
-  world.all_gather(bytes.data(), all.data(), std::ssize(bytes), rlhf::DType::u8, {});
-
-  std::vector<Group> groups;
-  for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
-    std::byte const* at = all.data() + rank * bytes.size();
-    std::byte const* const end = at + sizes[rank];
-    auto const get = [&]<class Value>(Value& value) {
-      std::memcpy(&value, at, sizeof value);
-      at += sizeof value;
-    };
-    while (at < end) {
-      Group& group = groups.emplace_back();
-      get(group.draw.dataset);
-      get(group.draw.index);
-      get(group.draw.id);
-      std::ptrdiff_t answers = 0;
-      get(answers);
-      group.answers.resize(static_cast<std::size_t>(answers));
-      for (Answer& answer : group.answers) {
-        std::ptrdiff_t tokens = 0;
-        std::int32_t finished = 0;
-        get(tokens);
-        get(finished);
-        answer.finished = finished != 0;
-        answer.tokens.resize(static_cast<std::size_t>(tokens));
-        answer.log_probabilities.resize(static_cast<std::size_t>(tokens));
-        for (std::size_t t = 0; t < answer.tokens.size(); ++t) {
-          get(answer.tokens[t]);
-          get(answer.log_probabilities[t]);
-        }
-      }
-    }
+/// Rewards and advantages of groups of answers.
+[[nodiscard]] inline Scores score(Prompts const& prompts, Groups const& groups,
+                                  std::vector<PromptSet> const& sets) {
+  Scores out;
+  std::vector<float> rewards;
+  std::vector<float> advantages;
+  for (std::int64_t row = 0; row < groups.tokens.size(); ++row) {
+    auto const at = static_cast<std::size_t>(row);
+    Prompt const& prompt = sets[static_cast<std::size_t>(prompts.dataset[at])]
+                               .training[static_cast<std::size_t>(prompts.index[at])];
+    rewards.clear();
+    for_each_answer(groups, row, [&](std::size_t, std::span<Token const> answer, std::size_t) {
+      rewards.push_back(exact_match_reward(answer, prompt.answer));
+    });
+    advantages.resize(rewards.size());
+    group_advantages(rewards, advantages);
+    out.rewards.push_back(rewards);
+    out.advantages.push_back(advantages);
   }
-  return groups;
+  return out;
 }
 
 }  // namespace grpo

@@ -1,14 +1,17 @@
 /// @file
-/// The program of one rank: warm-up, then episodes of sync, generation, scoring and training.
+/// The program of one rank: the parts of a run, given to the engine.
 #pragma once
 
-#include <rlhf/core/clock.hpp>
+#include <rlhf/adapters/trace_json.hpp>
+#include <rlhf/comm/operations.hpp>
+#include <rlhf/data/evaluation.hpp>
+#include <rlhf/engine/engine.hpp>
 #include <rlhf/module/describe.hpp>
 #include <rlhf/module/hooks.hpp>
-#include <rlhf/sync/link.hpp>
+#include <rlhf/runtime/trace_gather.hpp>
 
+#include <algorithm>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <tuple>
@@ -22,9 +25,10 @@
 #include "prompts.hpp"
 #include "report.hpp"
 #include "rollout.hpp"
-#include "run_state.hpp"
 
 namespace grpo {
+
+namespace engine = rlhf::engine;
 
 /// Held-out accuracy before and after reinforcement learning.
 struct Outcome {
@@ -48,79 +52,99 @@ class Trainer {
                 std::tuple(layouts...)) {}
 
   Outcome run() {
-    rlhf::hook::setup(actor_);
-    rlhf::hook::setup(reference_);
-    rlhf::hook::setup(generator_);
-    rlhf::hook::validate(actor_);
-    rlhf::hook::validate(reference_);
-    rlhf::hook::validate(generator_);
-    open_data();
+    generator_.open_data(sampler_options());
+    rlhf::Engine loop(*world_,
+                      {.episodes = options_->episodes,
+                       .episodes_ahead = options_->ahead,
+                       .checkpoints = options_->out + "/checkpoints",
+                       .keep = 2,
+                       .resume = options_->resume,
+                       .evaluate_every = options_->evaluate_every,
+                       .evaluate_before = true,
+                       .trace_events = 50'000,
+                       .seed = options_->seed},
+                      // Prompts -> Groups -> Scores -> ReferenceScores: which stage feeds which is
+                      // in their types.
+                      engine::prompts("prompts", generator_,
+                                      [this](std::span<rlhf::data::Draw const> draws) {
+                                        return prompts_of(draws, *sets_);
+                                      }),
+                      engine::stage("generate", generator_),
+                      engine::compute("score", actor_,
+                                      [this](Prompts const& prompts, Groups const& groups) {
+                                        return score(prompts, groups, *sets_);
+                                      }),
+                      engine::stage("reference", reference_),
+                      engine::compute("record", report_,
+                                      [this](Prompts const& prompts, Scores const& scores) {
+                                        report_.add(prompts, scores);
+                                      }),
+                      engine::train("policy", actor_, train_options()),
+                      engine::sync("weights", actor_, generator_, verified()),
+                      engine::sync("freeze", actor_, reference_, verified()));
+    loop.run(*this);
+    if (options_->episodes % options_->evaluate_every != 0) {
+      evaluate(loop.episode());
+    }
+    auto const trace = rlhf::runtime::gather(*world_, loop.trace());
+    if (world_->rank() == 0) {
+      rlhf::adapters::write_trace(options_->out + "/trace.json", trace);
+    }
+    return {report_.first_accuracy(), report_.last_accuracy()};
+  }
 
-    // Two links: fresh weights to the generator every episode, to the reference once.
-    rlhf::sync::Link weights(*world_, actor_, generator_);
-    rlhf::sync::Link freeze(*world_, actor_, reference_);
-    RunCheckpoint checkpoint(*world_, options_->out + "/checkpoints", actor_, reference_,
-                             generator_);
-
-    Outcome outcome;
-    std::optional<RunState> const saved =
-        options_->resume ? checkpoint.load(state(), report_) : std::nullopt;
-    if (saved) {
-      report_.say(rlhf::text("resuming after episode ", saved->episodes));
+  /// The engine calls this before the first sync.
+  void begun(bool resumed) {
+    if (resumed) {
+      report_.say(rlhf::text("resuming after episode ", actor_.episode().value));
     } else {
       if (options_->resume) {
         report_.say(rlhf::text("nothing to resume in ", options_->out,
                                "/checkpoints; starting from the beginning"));
       }
       warm_up();
-      freeze.sync(rlhf::Version{0});
-      freeze.verify();
-      if (actor_.present()) {
-        actor_.reset_optimizer();
-      }
     }
     actor_.set_learning_rate(options_->learning_rate);
-
-    for (std::int64_t e = actor_.episode().value; e < options_->episodes; ++e) {
-      std::int64_t const begin = rlhf::steady_nanoseconds();
-      EpisodeMetrics metrics;
-      metrics.episode = e;
-      rlhf::hook::before_episode(actor_);
-      rlhf::hook::before_episode(reference_);
-      rlhf::hook::before_episode(generator_);
-      if (!weights.version() || weights.due(actor_.episode())) {  // first, then as the policy says
-        weights.sync(rlhf::Version{e});
-        weights.verify();  // what arrived is what was sent, or an error names the parameter
-      }
-      metrics.sync_seconds = weights.report().seconds;
-      metrics.sync_gigabytes_per_second = weights.report().gigabytes_per_second();
-      if (e % options_->evaluate_every == 0) {
-        evaluate(metrics);
-      }
-
-      std::vector<Group> const groups = generate_groups();
-      train(groups, metrics);
-
-      rlhf::hook::after_episode(actor_);
-      rlhf::hook::after_episode(reference_);
-      rlhf::hook::after_episode(generator_);
-      metrics.seconds = static_cast<double>(rlhf::steady_nanoseconds() - begin) * 1e-9;
-      report_.add(metrics);
-      if (!saved && actor_.episode().value == 1) {
-        checkpoint.put_others_aside();
-      }
-      checkpoint.save(state(), report_);
-      report_.write();
+  }
+  /// And this behind every episode.
+  void finished(engine::EpisodeReport const& report,
+                std::vector<rlhf::runtime::Metric> const& metrics) {
+    if (report_.present()) {
+      report_.add(report, metrics);
     }
-
-    weights.sync(rlhf::Version{options_->episodes});
-    EpisodeMetrics last;
-    evaluate(last);
-    outcome.after = *last.accuracy;
-    outcome.before = report_.first_accuracy().value_or(outcome.after);
-    report_.add_accuracy(options_->episodes, outcome.after, last.accuracy_by_dataset);
-    report_.write();
-    return outcome;
+  }
+  /// Held-out accuracy of the generator's present weights.
+  void evaluate(rlhf::Episode episode) {
+    std::vector<std::int64_t> sizes;
+    for (PromptSet const& set : *sets_) {
+      sizes.push_back(std::min<std::int64_t>(std::ssize(set.held_out), evaluation_prompts));
+    }
+    std::vector<std::int64_t> right(sizes.size(), 0);
+    if (generator_.present()) {
+      rlhf::data::EvaluationSampler sampler(sizes, generator_.coordinate().data,
+                                            generator_.layout().data);
+      std::vector<rlhf::data::Draw> draws;
+      while (sampler.next(evaluation_prompts, draws)) {
+        Prompts const prompts = prompts_of(draws, *sets_, &PromptSet::held_out);
+        std::vector<Answer> const answers = rlhf::hook::eval_step(generator_, prompts);
+        for (std::size_t i = 0; i < answers.size() && generator_.coordinate().tensor == 0; ++i) {
+          auto const dataset = static_cast<std::size_t>(draws[i].dataset);
+          std::string const& expected =
+              (*sets_)[dataset].held_out[static_cast<std::size_t>(draws[i].index)].answer;
+          right[dataset] += exact_match_reward(answers[i].tokens, expected) > 0 ? 1 : 0;
+        }
+      }
+    }
+    rlhf::comm::all_reduce(*world_, std::span<std::int64_t>(right));
+    double all = 0;
+    double all_right = 0;
+    std::vector<double> by_dataset;
+    for (std::size_t d = 0; d < sizes.size(); ++d) {
+      all += static_cast<double>(sizes[d]);
+      all_right += static_cast<double>(right[d]);
+      by_dataset.push_back(static_cast<double>(right[d]) / static_cast<double>(sizes[d]));
+    }
+    report_.add_accuracy(episode.value, all_right / all, by_dataset);
   }
 
  private:
@@ -138,7 +162,9 @@ class Trainer {
         actor_(make<ActorModel, 0>(world, train_mesh, config, options.seed, layouts)),
         reference_(make<ReferenceModel, 0>(world, train_mesh, config, options.seed, layouts)),
         generator_(make<GeneratorModel, 1>(world, serve_mesh, config, options.seed, layouts)),
-        report_(options.out, world.rank() == 0, options.episodes) {
+        report_(world.rank(), options,
+                rlhf::text("seed=", options.seed, " actor ", rlhf::to_string(actor_.layout()), ", ",
+                           settings_text(options))) {
     actor_.set_loss({.kl_coefficient = options.kl_coefficient});
     generator_.set_generation({.samples = options.samples,
                                .max_tokens = longest(sets).answer + 1,
@@ -180,7 +206,18 @@ class Trainer {
     data.seed = options_->seed;
     return data;
   }
-  void open_data() { generator_.open_data(sampler_options()); }
+  /// `updates` optimizer steps an episode, each on other prompts.
+  [[nodiscard]] engine::TrainOptions train_options() const {
+    std::int64_t const global = rlhf::ceil_div(options_->prompts, options_->updates);
+    std::int64_t const own = rlhf::ceil_div<std::int64_t>(global, actor_.layout().data);
+    return {.global_batch = global, .micro_batch = rlhf::ceil_div(own, options_->micro_batches)};
+  }
+  /// What arrived is what was sent, or an error names the parameter.
+  [[nodiscard]] static rlhf::sync::LinkOptions verified() {
+    rlhf::sync::LinkOptions options;
+    options.verification = rlhf::sync::Verification::fingerprint;
+    return options;
+  }
 
   /// Supervised steps on careless demonstrations: the policy learns the task and its teachers'
   /// slip, and would rather slip than not. Telling right from wrong is left to the reward.
@@ -201,122 +238,11 @@ class Trainer {
         rlhf::hook::train_step(actor_, std::span(&batch, 1));
       }
     }
+    if (actor_.present()) {
+      actor_.reset_optimizer();
+      actor_.resume(rlhf::Step{}, rlhf::Episode{});
+    }
     report_.say(rlhf::text("warmed up with ", options_->warm_up_steps, " supervised steps"));
-  }
-
-  /// Prompts, several answers to each, on every rank. Rewards and advantages included.
-  [[nodiscard]] std::vector<Group> generate_groups() {
-    std::vector<Group> mine;
-    if (generator_.present()) {
-      PromptBatch const prompts = generator_.next_prompts(*sets_);
-      mine = rlhf::hook::forward_step(generator_, prompts);
-      if (generator_.coordinate().tensor != 0) {
-        mine.clear();  // all tensor ranks wrote the same
-      }
-    }
-    std::vector<Group> groups = gather_groups(*world_, std::span<Group const>(mine));
-    std::vector<rlhf::data::Draw> draws;
-    for (Group& group : groups) {
-      score(group, *sets_);
-      draws.push_back(group.draw);
-    }
-    report_.add_prompts(generator_.episode().value, draws);
-    return groups;
-  }
-
-  /// The updates of one episode, and what they tell.
-  void train(std::vector<Group> const& groups, EpisodeMetrics& metrics) {
-    double reward = 0;
-    for (Group const& group : groups) {
-      for (float const value : group.rewards) {
-        reward += static_cast<double>(value);
-        ++metrics.samples;
-      }
-    }
-    metrics.reward = reward / static_cast<double>(metrics.samples);
-    if (!actor_.present()) {
-      return;
-    }
-    std::span<Group const> const all(groups);
-    StepMetrics sums;
-    for (std::int64_t u = 0; u < options_->updates; ++u) {
-      rlhf::IndexRange const part = rlhf::split_evenly(std::ssize(all), options_->updates, u);
-      sums += update(
-          all.subspan(static_cast<std::size_t>(part.begin), static_cast<std::size_t>(part.size())));
-    }
-    double totals[] = {sums.kl, sums.clipped, sums.tokens};
-    rlhf::comm::all_reduce(actor_.groups().data, std::span<double>(totals));
-    double const tokens = std::max(1.0, totals[2]);
-    metrics.kl = totals[0] / tokens;
-    metrics.clipped = totals[1] / tokens;
-    metrics.gradient_norm = sums.gradient_norm / static_cast<double>(options_->updates);
-  }
-
-  /// One optimizer step on some of an episode's groups: this rank's share of them, scored under the
-  /// reference, then trained on.
-  [[nodiscard]] StepMetrics update(std::span<Group const> groups) {
-    std::vector<Batch> batches = policy_batches(groups, *sets_, options_->micro_batches,
-                                                actor_.coordinate().data, actor_.layout().data);
-    for (Batch& batch : batches) {
-      if (batch.tokens.scored() > 0) {
-        std::vector<float> const scores = rlhf::hook::forward_step(reference_, batch);
-        for (std::size_t j = 0; j < scores.size(); ++j) {
-          batch.terms[j].reference_log_probability = scores[j];
-        }
-      }
-    }
-    return rlhf::hook::train_step(actor_, std::span<Batch const>(batches));
-  }
-
-  /// Held-out accuracy of the generator's present weights, the same on every rank.
-  void evaluate(EpisodeMetrics& metrics) {
-    std::vector<std::int64_t> sizes;
-    for (PromptSet const& set : *sets_) {
-      sizes.push_back(std::min<std::int64_t>(std::ssize(set.held_out), evaluation_prompts));
-    }
-    std::vector<std::int64_t> right(sizes.size(), 0);
-    if (generator_.present()) {
-      rlhf::data::EvaluationSampler sampler(sizes, generator_.coordinate().data,
-                                            generator_.layout().data);
-      PromptBatch batch;
-      while (sampler.next(evaluation_prompts, batch.draws)) {
-        batch.tokens.clear();
-        for (rlhf::data::Draw const& draw : batch.draws) {
-          batch.tokens.emplace_back(held_out(draw).tokens);
-        }
-        std::vector<Answer> const answers = rlhf::hook::eval_step(generator_, batch);
-        for (std::size_t i = 0; i < answers.size() && generator_.coordinate().tensor == 0; ++i) {
-          rlhf::data::Draw const& draw = batch.draws[i];
-          right[static_cast<std::size_t>(draw.dataset)] +=
-              exact_match_reward(answers[i].tokens, held_out(draw).answer) > 0 ? 1 : 0;
-        }
-      }
-    }
-    rlhf::comm::all_reduce(*world_, std::span<std::int64_t>(right));
-    double all = 0;
-    double all_right = 0;
-    for (std::size_t d = 0; d < sizes.size(); ++d) {
-      all += static_cast<double>(sizes[d]);
-      all_right += static_cast<double>(right[d]);
-      metrics.accuracy_by_dataset.push_back(static_cast<double>(right[d]) /
-                                            static_cast<double>(sizes[d]));
-    }
-    metrics.accuracy = all_right / all;
-  }
-  [[nodiscard]] Prompt const& held_out(rlhf::data::Draw const& draw) const {
-    return (*sets_)[static_cast<std::size_t>(draw.dataset)]
-        .held_out[static_cast<std::size_t>(draw.index)];
-  }
-
-  [[nodiscard]] RunState state() const {
-    RunState now;
-    now.episodes = actor_.episode().value;
-    now.steps = actor_.step().value;
-    now.optimizer_steps = actor_.present() ? actor_.optimizer_steps() : 0;
-    now.seed = options_->seed;
-    now.actor_layout = rlhf::to_string(actor_.layout());
-    now.settings = settings_text(*options_);
-    return now;
   }
 
   static constexpr std::int64_t warm_up_batch = 128;

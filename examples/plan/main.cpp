@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -17,6 +18,7 @@
 #include "options.hpp"
 #include "report.hpp"
 #include "study.hpp"
+#include "units.hpp"
 
 namespace {
 
@@ -36,12 +38,7 @@ std::string report(planner::Study const& study, planner::Options const& options)
 
 /// One line, whatever file it quotes.
 int refuse(std::string_view message) {
-  std::string line(message);
-  for (char& c : line) {
-    auto const byte = static_cast<unsigned char>(c);
-    c = byte < ' ' || byte == 0x7f ? ' ' : c;
-  }
-  fmt::print(stderr, "rlhf-plan: {}\n", line);
+  fmt::print(stderr, "rlhf-plan: {}\n", planner::one_line(std::string(message)));
   return 2;
 }
 

@@ -85,12 +85,14 @@ done
 # Stage maps, expert tables and padding of either side.
 moe=(--model "$models/qwen3-30b-a3b.json" --source pipeline=4,expert=4 --destination tensor=2,expert=4,pipeline=2)
 json_case "${moe[@]}" --source-stages uneven:10,14,14,10 --destination-stages interleaved:3
-printf '[' >"$work/table.json"
-for expert in 0 0 1 2 $(seq 127 -1 0); do printf '%s, ' $expert; done | sed 's/, $/]/' >>"$work/table.json"
+# Each of four expert ranks has one expert more than its share: 0, 1, 2 and 127, of other ranks.
+table=(0 $(seq 127 -1 96) 1 $(seq 95 -1 64) 2 $(seq 63 -1 32) 127 $(seq 31 -1 0))
+printf '%s, ' "${table[@]}" | sed 's/^/[/; s/, $/]/' >"$work/table.json"
 json_case "${moe[@]}"
 plain=$(value bytes_needed)
 json_case "${moe[@]}" --destination-experts "$work/table.json"
-[ "$(value bytes_needed)" -gt "$plain" ] || fault "redundant experts: needed $(value bytes_needed), before $plain"
+more=$(($(value bytes_needed) - plain))
+[ $more = $((4 * 48 * 3 * 768 * 2048 * 2)) ] || fault "4 redundant experts of 48 layers: $more bytes more"
 json_case "${moe[@]}" --source-experts "$work/table.json"
 [ "$(value bytes_needed)" = "$plain" ] || fault "redundant experts in the source: needed $(value bytes_needed)"
 sed 's/\("name": "model.embed_tokens.weight".*"split": {"tensor": 0}\)/\1, "padded": 152064/' \
@@ -124,9 +126,18 @@ grep -q '"model.embed_tokens.weight"' "$work/json" || fault "the report does not
 "$program" "${small[@]}" --subset '*norm.weight' >"$work/text"
 grep -q 'that no destination takes: model.embed_tokens.weight' "$work/text" || fault "left over: $(cat "$work/text")"
 
+# A name with control characters reaches no terminal.
+checks=$((checks + 1))
+printf '{"model": "a\\u001b[31mb\\u009bc\\nd", "layers": 0, "entries": [
+  {"name": "x\\u0007", "shape": [4], "dtype": "f32"}, {"name": "y\\u001b", "shape": [4], "dtype": "f32"}]}' >"$work/control.json"
+"$program" --model "$work/control.json" --source tensor=1 --destination data=2 --subset 'x*' --rank 0 >"$work/text" ||
+  fault "control characters: status $?"
+grep -qF 'a [31mb  c d' "$work/text" || fault "the model's name: $(head -1 "$work/text")"
+[ "$(LC_ALL=C tr -d '\012\040-\176' <"$work/text" | wc -c)" = 0 ] || fault "control characters in the report"
+
 # Very many buckets: a report does not list them.
 checks=$((checks + 1))
-timeout 20 "$program" --model "$models/qwen3-8b.json" --source tensor=2 --destination tensor=4 --bucket 256 \
+timeout 20 "$program" --model "$models/qwen3-8b.json" --source tensor=2 --destination tensor=4 --bucket 4096 \
   --format json >"$work/json" || fault "small buckets: status $?"
 
 # Pictures: for few ranks and for many; no number may be missing, nothing may grow with the ranks.
@@ -190,6 +201,8 @@ wrong '--route knows point_to_point' "${small[@]}" --route fastest
 wrong '--format knows text' "${small[@]}" --format pdf
 wrong '--bucket needs a size such as 64MiB, got 64mb' "${small[@]}" --bucket 64mb
 wrong '--slots needs an even number, got 3' "${small[@]}" --slots 3
+wrong 'buckets of 256 bytes are too small: rank 0 would have 31995060 of them' --model "$models/qwen3-8b.json" \
+  --source tensor=2 --destination tensor=4 --bucket 256 --rank 2
 wrong '--rank 6: the world has 6 ranks' "${small[@]}" --rank 6
 wrong '--subset lm_heads matches no parameter' "${small[@]}" --subset lm_heads
 wrong 'model file /nowhere/m.json cannot be opened' --model /nowhere/m.json --source tensor=2 --destination tensor=2
@@ -211,6 +224,9 @@ wrong 'head is tied to l.1.emb and that, in a circle, to it' --model "$work/circ
 wrong 'head is tied to emd, which the model does not list' --model "$work/nowhere.json" --source data=2 --destination data=2
 wrong 'model file /tmp cannot be read' "${as_model[@]}" /tmp
 wrong 'topology file /tmp cannot be read' "${small[@]}" --topology /tmp
+file_case 'x{l}): names {l} but gives no range of l' '{"layers":2,"entries":[{"name":"x{l}","dtype":"f32","shape":[4]}]}' \
+  "${as_model[@]}"
+file_case 'has the key "layers" twice' '{"layers":2,"layers":1,"entries":[]}' "${as_model[@]}"
 file_case 'has an unknown key "splitt"; the nearest known one is "split"' \
   '{"layers":0,"entries":[{"name":"x","dtype":"f32","shape":[4],"splitt":{"tensor":0}}]}' "${as_model[@]}"
 file_case 'a parameter has at most' '{"layers":0,"entries":[{"name":"x","dtype":"f32","shape":[36028797018963967]}]}' \
@@ -230,6 +246,8 @@ file_case 'slot 1: expected the number of an expert' '[0, -1]' "${as_experts[@]}
 file_case 'slots cannot be dealt to 4 expert ranks' '[0, 1, 2]' "${as_experts[@]}"
 file_case 'slot 3 holds expert 500; the model has 128' '[0, 1, 2, 500]' "${as_experts[@]}"
 file_case 'no slot for expert 4' '[0, 1, 2, 3]' "${as_experts[@]}"
+file_case 'expert 7 lies in slots 0 and 2 of expert rank 1; a rank may hold an expert once' \
+  '[0, 1, 2, 7, 3, 7, 4, 5, 6, 8, 9, 10]' "${as_experts[@]}"
 as_topology=("${small[@]}" --topology)
 wrong 'topology file /nowhere/t.json cannot be read' "${as_topology[@]}" /nowhere/t.json
 file_case 'is not JSON' '{"ranks_per_domain" 8}' "${as_topology[@]}"

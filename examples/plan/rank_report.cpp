@@ -17,7 +17,7 @@ namespace plan = rlhf::plan;
 constexpr std::size_t most_copies_shown = 20;
 
 std::string piece_text(plan::Plan const& made, plan::Piece const& piece) {
-  return made.parameters[static_cast<std::size_t>(piece.parameter)] + " " +
+  return one_line(made.parameters[static_cast<std::size_t>(piece.parameter)]) + " " +
          rlhf::to_string(piece.box);
 }
 

@@ -110,7 +110,7 @@ std::string text_report(Study const& study, std::optional<int> rank) {
                        : row.exact.empty()
                            ? fmt::format("  {:<25} {}", row.what, row.value)
                            : fmt::format("  {:<25} {:<14}  {}", row.what, row.value, row.exact);
-    out += line + "\n";
+    out += (row.heading ? line : one_line(line)) + "\n";
   }
   return rank ? out + "\n" + rank_text(rank_report(study, *rank)) : out;
 }

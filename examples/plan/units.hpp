@@ -11,6 +11,21 @@
 
 namespace planner {
 
+/// Text of a file for a terminal: control characters, those of Unicode too, become spaces.
+[[nodiscard]] inline std::string one_line(std::string words) {
+  auto const byte = [&](std::size_t i) { return static_cast<unsigned char>(words[i]); };
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (byte(i) < ' ' || byte(i) == 0x7f) {
+      words[i] = ' ';
+    } else if (byte(i) == 0xc2 && i + 1 < words.size() && byte(i + 1) >= 0x80 &&
+               byte(i + 1) < 0xa0) {
+      words[i] = ' ';
+      words[i + 1] = ' ';
+    }
+  }
+  return words;
+}
+
 /// `65.5 GB`, decimal as link speeds are.
 [[nodiscard]] inline std::string bytes_text(double bytes) {
   constexpr char const* units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};

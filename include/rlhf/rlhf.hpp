@@ -36,6 +36,13 @@
 #include <rlhf/parallel/uneven.hpp>
 #include <rlhf/plan/build.hpp>
 #include <rlhf/plan/proof.hpp>
+#include <rlhf/runtime/error_signal.hpp>
+#include <rlhf/runtime/metrics.hpp>
+#include <rlhf/runtime/phase.hpp>
+#include <rlhf/runtime/storage.hpp>
+#include <rlhf/runtime/timers.hpp>
+#include <rlhf/runtime/timing_summary.hpp>
+#include <rlhf/runtime/trace.hpp>
 #include <rlhf/sync/link.hpp>
 #include <rlhf/sync/policies.hpp>
 #include <rlhf/tensor/tensor_view.hpp>

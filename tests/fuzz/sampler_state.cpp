@@ -1,6 +1,8 @@
-// Any text is a sampler state that writes itself back, or refused with an Error that is one line.
+// Any text is a state of a sampler, or of a loader, that writes itself back, or refused with an
+// Error that is one line.
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/hash.hpp>
+#include <rlhf/data/loader_state.hpp>
 #include <rlhf/data/sampler.hpp>
 
 #include <cstddef>
@@ -74,7 +76,13 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* bytes, std::size_t siz
   content = with_its_checksum(content);
   data::SamplerState read;
   try {
-    read = data::parse_sampler_state(content, "fuzz");
+    if (content.starts_with(data::loader_state_format)) {
+      data::LoaderState const loader = data::parse_loader_state(content, "fuzz");
+      require(data::parse_loader_state(data::to_text(loader), "again") == loader);
+      read = loader.sampler;
+    } else {
+      read = data::parse_sampler_state(content, "fuzz");
+    }
   } catch (rlhf::Error const& error) {
     require(std::string_view(error.message()).find('\n') == std::string_view::npos);
     return 0;

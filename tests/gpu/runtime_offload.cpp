@@ -16,7 +16,7 @@ using runtime::Part;
 using runtime::Parts;
 
 static_assert(runtime::OffloadSpace<cuda::Offload>);
-static_assert(runtime::Storage<cuda::DeviceBuffer>);
+static_assert(runtime::TensorStorage<cuda::DeviceBuffer>);
 
 namespace {
 

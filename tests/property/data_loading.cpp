@@ -125,6 +125,38 @@ TEST_CASE("the index of any bytes is what splitting them gives") {
   }
 }
 
+TEST_CASE("the index of megabytes by several threads is what splitting them gives") {
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    Dice dice(seed);
+    std::string content;
+    // Blocks of many short lines, of blank ones, and of a few long ones, some beyond a thread's
+    // part.
+    std::size_t const size = (std::size_t{2} << 20) + static_cast<std::size_t>(dice.between(0, 9));
+    while (content.size() < size) {
+      int const kind = dice.between(0, 3);
+      for (int i = dice.between(0, 2000); i > 0 && kind < 2; --i) {
+        content += kind == 0 ? "{\"a\": 1}\r\n" : dice.pick({"\n", " \n", "\r\n", "x\n"});
+      }
+      if (kind > 1) {
+        content.append(static_cast<std::size_t>(dice.between(0, kind == 2 ? 3000 : 900'000)), 'x');
+        content += dice.one_in(2) ? "\n" : "";
+      }
+    }
+    std::vector<NaiveLine> const expected = naive_lines(content);
+    for (int const threads : {1, 2, 3}) {  // a thread a megabyte, at most
+      data::LineIndex const index(content, threads);
+      REQUIRE(index.size() == static_cast<std::int64_t>(expected.size()));
+      int wrong = 0;
+      for (std::int64_t i = 0; i < index.size(); ++i) {
+        NaiveLine const& right = expected[static_cast<std::size_t>(i)];
+        wrong +=
+            index.line(content, i) == right.line && index.line_number(i) == right.number ? 0 : 1;
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
 TEST_CASE("a fingerprint changes with the size and with any sampled item, and only with those") {
   for (std::uint64_t seed = 0; seed < cases::to_try(300); ++seed) {
     Dice dice(seed);
@@ -355,50 +387,125 @@ TEST_CASE("balance is within 4/3 - 1/3m of the best there is") {
   }
 }
 
-TEST_CASE("loaders give the same batches whatever their threads, and go on behind any of them") {
-  struct Items {
-    using Batch = std::pair<Numbers, Numbers>;
-    void operator()(std::span<data::Sample<int const&>> samples, Batch& out) const {
-      out.first.clear();
-      out.second.clear();
-      for (auto const& sample : samples) {
-        out.first.push_back(sample.item());
-        out.second.push_back(sample.id);
+namespace {
+
+struct ItemsAndIds {
+  using Batch = std::pair<Numbers, Numbers>;
+  void operator()(std::span<data::Sample<int const&>> samples, Batch& out) const {
+    out.first.clear();
+    out.second.clear();
+    for (auto const& sample : samples) {
+      out.first.push_back(sample.item());
+      out.second.push_back(sample.id);
+    }
+  }
+};
+
+struct LoadingCase {
+  std::vector<data::InMemory<int>> sets;
+  data::SamplerOptions options;
+};
+LoadingCase loading_case(Dice& dice, int most_datasets) {
+  LoadingCase made;
+  for (int d = dice.between(1, most_datasets); d > 0; --d) {
+    std::vector<int> items;
+    for (int i = dice.between(12, 40); i > 0; --i) {
+      items.push_back(dice.between(0, 1 << 20));
+    }
+    made.sets.emplace_back(items);
+  }
+  std::int64_t const repeats = dice.between(1, 3);
+  made.options.dataset_sizes = data::sizes_of(made.sets);
+  made.options.samples_per_episode = repeats * dice.between(1, 12);
+  made.options.repeats = repeats;
+  made.options.repeat = dice.pick({data::Repeat::adjacent, data::Repeat::whole_list});
+  made.options.seed = dice.word();
+  return made;
+}
+
+/// A run that stops at random batches, saves its state as text, and goes on from it with another
+/// size of batch, other threads and, at the end of an episode, another number of replicas: what all
+/// replicas get together is what one that never stopped gets.
+template <data::Exhausted Mode>
+void check_resumed_loaders(std::uint64_t seed, int most_datasets) {
+  Dice dice(seed);
+  LoadingCase const made = loading_case(dice, most_datasets);
+  using Sampler = data::Sampler<data::KeyedOrder, Mode>;
+  auto const loader_of = [&](Sampler& sampler, int replica, int replicas,
+                             data::LoaderOptions const& how) {
+    return data::Loader(data::EpisodeDraws(sampler, replica, replicas),
+                        data::DatasetItems(made.sets), ItemsAndIds{}, how);
+  };
+  constexpr int episodes = 6;
+  std::vector<std::pair<std::int64_t, std::int64_t>> expected;  // id and item
+  {
+    Sampler sampler(made.options);
+    auto loader = loader_of(sampler, 0, 1, {.threads = 0});
+    ItemsAndIds::Batch batch;
+    for (int e = 0; e < episodes; ++e) {
+      REQUIRE(loader.next(batch));
+      for (std::size_t i = 0; i < batch.first.size(); ++i) {
+        expected.emplace_back(batch.second[i], batch.first[i]);
       }
     }
-  };
+  }
+  std::vector<std::pair<std::int64_t, std::int64_t>> found;
+  Sampler first(made.options);
+  std::string at_end = data::to_text(loader_of(first, 0, 1, {}).state());
+  for (int e = 0; e < episodes; ++e) {
+    int const replicas = dice.between(1, 5);
+    std::string next_end;
+    for (int replica = 0; replica < replicas; ++replica) {
+      std::string text = at_end;
+      for (bool done = false; !done;) {
+        data::LoaderState const saved = data::parse_loader_state(text);
+        Sampler sampler(made.options);
+        sampler.restore(saved.sampler);
+        auto loader = loader_of(sampler, replica, replicas,
+                                {.threads = dice.pick({0, 0, 1, 2}),
+                                 .ahead = dice.between(1, 4),
+                                 .batch_size = dice.pick({0, 1, 2, 3, 7}),
+                                 .resume = saved.position});
+        ItemsAndIds::Batch batch;
+        for (int i = dice.between(0, 3); i > 0 && !done; --i) {
+          REQUIRE(loader.next(batch));
+          for (std::size_t k = 0; k < batch.first.size(); ++k) {
+            found.emplace_back(batch.second[k], batch.first[k]);
+          }
+          done = loader.info().last;
+        }
+        text = data::to_text(loader.state());
+      }
+      CHECK((next_end.empty() || next_end == text));  // the same of all replicas
+      next_end = text;
+    }
+    at_end = next_end;
+  }
+  CHECK(found == expected);  // replicas in their order, so without sorting
+}
+
+}  // namespace
+
+TEST_CASE("loaders give the same batches whatever their threads") {
   for (std::uint64_t seed = 0; seed < cases::to_try(60); ++seed) {
     Dice dice(seed);
-    std::vector<data::InMemory<int>> sets;
-    for (int d = dice.between(1, 3); d > 0; --d) {
-      std::vector<int> items;
-      for (int i = dice.between(1, 40); i > 0; --i) {
-        items.push_back(dice.between(0, 1 << 20));
-      }
-      sets.emplace_back(items);
-    }
-    std::int64_t const repeats = dice.between(1, 3);
-    data::SamplerOptions options;
-    options.dataset_sizes = data::sizes_of(sets);
-    options.samples_per_episode = repeats * dice.between(1, 20);
-    options.repeats = repeats;
-    options.seed = seed;
+    LoadingCase const made = loading_case(dice, 3);
     int const replicas = dice.between(1, 5);
     int const replica = dice.between(0, replicas - 1);
     data::LoaderOptions how{.threads = 0, .batch_size = dice.pick({0, 1, 3, 7})};
-    std::vector<Items::Batch> expected;
+    std::vector<ItemsAndIds::Batch> expected;
     std::vector<data::LoaderPosition> positions;
-    auto const run = [&](int count, auto&& deliver) {
-      data::Sampler<> sampler(options);
-      data::Loader loader(data::EpisodeDraws(sampler, replica, replicas), data::DatasetItems(sets),
-                          Items{}, how);
-      Items::Batch batch;
-      for (int i = 0; i < count; ++i) {
+    auto const run = [&](auto&& deliver) {
+      data::Sampler<> sampler(made.options);
+      data::Loader loader(data::EpisodeDraws(sampler, replica, replicas),
+                          data::DatasetItems(made.sets), ItemsAndIds{}, how);
+      ItemsAndIds::Batch batch;
+      for (int i = 0; i < 40; ++i) {
         CHECK(loader.next(batch));
         deliver(batch, loader.position());
       }
     };
-    run(40, [&](Items::Batch const& batch, data::LoaderPosition const& position) {
+    run([&](ItemsAndIds::Batch const& batch, data::LoaderPosition const& position) {
       expected.push_back(batch);
       positions.push_back(position);
     });
@@ -406,21 +513,19 @@ TEST_CASE("loaders give the same batches whatever their threads, and go on behin
       how.threads = threads;
       how.ahead = dice.between(1, 9);
       std::size_t at = 0;
-      run(40, [&](Items::Batch const& batch, data::LoaderPosition const& position) {
+      run([&](ItemsAndIds::Batch const& batch, data::LoaderPosition const& position) {
         CHECK(batch == expected[at]);
         CHECK(position == positions[at]);
         ++at;
       });
-      std::size_t stopped = static_cast<std::size_t>(dice.between(0, 29));
-      options.consumed = positions[stopped].consumed;
-      how.skip = positions[stopped].batches;
-      run(10, [&](Items::Batch const& batch, data::LoaderPosition const& position) {
-        ++stopped;
-        CHECK(batch == expected[stopped]);
-        CHECK(position == positions[stopped]);
-      });
-      options.consumed = 0;
-      how.skip = 0;
     }
+  }
+}
+
+TEST_CASE("loaders go on from a saved text, with other batches, threads and replicas") {
+  for (std::uint64_t seed = 0; seed < cases::to_try(150); ++seed) {
+    check_resumed_loaders<data::Exhausted::cycle>(seed, 3);
+    check_resumed_loaders<data::Exhausted::drop>(seed, 1);
+    check_resumed_loaders<data::Exhausted::retain>(seed, 1);
   }
 }

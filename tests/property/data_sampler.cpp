@@ -1,4 +1,5 @@
 // Laws of the sampler, over generated options.
+#include <rlhf/core/error.hpp>
 #include <rlhf/core/rng.hpp>
 #include <rlhf/data/cursor.hpp>
 #include <rlhf/data/order.hpp>
@@ -220,6 +221,88 @@ TEST_CASE("any position, any number of times, any batch size and ranks: one stre
       state = after;
     }
   }
+}
+
+namespace {
+
+/// The number behind "consumed = " in the refusal of a state; -1 when it was taken.
+template <class Sampler>
+std::int64_t refused_for(Sampler& sampler, data::SamplerState const& state) {
+  try {
+    sampler.restore(state, {.episode = true});
+    return -1;
+  } catch (rlhf::Error const& error) {
+    std::string const words(error.message());
+    std::string const before = "SamplerOptions::consumed = ";
+    return std::stoll(words.substr(words.find(before) + before.size()));
+  }
+}
+
+/// A run whose episodes change their size at every resume, against an epoch and an offset.
+template <data::Exhausted Mode>
+void check_changing_episodes(std::uint64_t seed, int& refused) {
+  using Sampler = data::Sampler<data::KeyedOrder, Mode>;
+  Choice choice(seed);
+  data::SamplerOptions options = any_options(choice, Mode);
+  std::int64_t const size = options.dataset_sizes[0];
+  options.repeats = 1;
+  std::int64_t const most = Mode == data::Exhausted::drop ? size : 40;
+  std::int64_t epoch = 0;
+  std::int64_t offset = 0;
+  options.samples_per_episode = choice.from_to(1, most);
+  data::SamplerState state = Sampler(options).state();
+  for (int resume = 0; resume < 25; ++resume) {
+    std::int64_t const batch = choice.coin() ? choice.from_to(1, most) : state.samples_per_episode;
+    options.samples_per_episode = batch;
+    options.consumed = 0;
+    Sampler sampler(options);
+    std::int64_t const right = refused_for(sampler, state);
+    if (right >= 0) {
+      CHECK(Mode == data::Exhausted::drop);
+      CHECK(right != state.consumed);
+      ++refused;
+      options.consumed = right;
+      sampler = Sampler(options);
+    } else {
+      CHECK(sampler.consumed() >= state.consumed);  // ids are never used again
+    }
+    auto const leave_rest = [&] {
+      if (size - offset < (Mode == data::Exhausted::drop ? batch : 1)) {
+        ++epoch;
+        offset = 0;
+      }
+    };
+    leave_rest();
+    for (std::int64_t episodes = choice.from_to(1, 4); episodes > 0; --episodes) {
+      typename data::KeyedOrder::Permutation const order(
+          data::dataset_seed(options.seed, options.seeding, 0), epoch, size);
+      Draws const drawn = next(sampler);
+      CHECK(static_cast<std::int64_t>(drawn.size()) == std::min(batch, size - offset));
+      for (data::Draw const& draw : drawn) {
+        CHECK(draw.index == (options.shuffle ? order[offset] : offset));
+        ++offset;
+      }
+      leave_rest();
+    }
+    state = sampler.state();
+  }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "drop and retain: any position, any number of times, any episodes: one place after other") {
+  int refused = 0;
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    CAPTURE(i);
+    check_changing_episodes<data::Exhausted::retain>(i, refused);
+  }
+  CHECK(refused == 0);
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    CAPTURE(i);
+    check_changing_episodes<data::Exhausted::drop>(i, refused);
+  }
+  CHECK(refused > 100);
 }
 
 TEST_CASE("over all ranks, each item of each dataset comes once an epoch") {

@@ -1,5 +1,5 @@
 // Verification: whatever single fault befalls a destination after a sync, it is found, on the rank
-// that has it, and on no other.
+// that has it, and on no other; a bucket that is stale on the way is found by the sync.
 #include <rlhf/sync/link.hpp>
 #include <rlhf/sync/policies.hpp>
 
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 
 #include "property/cases.hpp"
 #include "property/sync_model.hpp"
+#include "ranks/spy.hpp"
 #include "ranks/world.hpp"
 
 using cases::Case;
@@ -149,6 +151,123 @@ void plant(Case const& pair, std::uint64_t seed, int count, Faults& faults) {
   CHECK_MESSAGE(!end.world.failed, end.world.text);
 }
 
+/// What a rank sends in a sync and sent in the one before.
+struct Post {
+  std::vector<std::vector<std::byte>> last;
+  std::vector<std::vector<std::byte>> now;
+  std::deque<std::vector<std::byte>> old;
+  std::int64_t stale_at = -1;  // the bucket that is sent, or the packing that is left out
+  std::int64_t packed = 0;
+  bool planted = false;
+
+  void begin(std::int64_t stale) {
+    last = std::move(now);
+    now.clear();
+    old.clear();
+    stale_at = stale;
+    packed = 0;
+    planted = false;
+  }
+  void const* pass(void const* data, std::int64_t bytes) {
+    auto const* const begin = static_cast<std::byte const*>(data);
+    std::size_t const at = now.size();
+    now.emplace_back(begin, begin + bytes);
+    if (static_cast<std::int64_t>(at) != stale_at || at >= last.size() || last[at] == now[at]) {
+      return data;
+    }
+    planted = true;
+    old.push_back(last[at]);
+    return old.back().data();
+  }
+};
+
+/// Sends one bucket of the sync before again.
+class Resender : public ranks::Spy {
+ public:
+  Resender() = default;
+  Resender(ranks::Spy inner, Post& post) : ranks::Spy(std::move(inner)), post_(&post) {}
+
+  void send(void const* data, std::int64_t count, rlhf::DType dtype, int peer, Stream = {}) {
+    bool const bucket = dtype == rlhf::DType::u8;  // fingerprints are not
+    Spy::send(bucket ? post_->pass(data, count) : data, count, dtype, peer);
+  }
+  void broadcast(void* data, std::int64_t count, rlhf::DType dtype, int root, Stream = {}) {
+    void const* const sent =
+        root == rank() && dtype == rlhf::DType::u8 ? post_->pass(data, count) : data;
+    Spy::broadcast(const_cast<void*>(sent), count, dtype, root);
+  }
+  [[nodiscard]] Resender split(int color, int key) { return {Spy::split(color, key), *post_}; }
+
+ private:
+  Post* post_ = nullptr;
+};
+
+/// Leaves out one packing, so that the slot keeps what it had.
+struct LazyPacker : rlhf::HostPacker<ranks::Spy::Stream> {
+  Post* post = nullptr;
+  void pack(Table const& table, std::byte* to, ranks::Spy::Stream = {}) const {
+    std::int64_t bytes = 0;
+    for (rlhf::Region const& region : table) {
+      bytes += region.bytes();  // no type changes here
+    }
+    std::vector<std::byte> const before(to, to + bytes);
+    HostPacker::pack(table, to);
+    if (post->packed++ == post->stale_at) {
+      post->planted = std::memcmp(before.data(), to, before.size()) != 0;
+      std::memcpy(to, before.data(), before.size());
+    }
+  }
+};
+
+struct Stale {
+  std::atomic<int> planted{0};
+  std::atomic<int> missed{0};
+  std::atomic<int> elsewhere{0};
+};
+
+/// Syncs with one stale bucket each; what is found must be what was planted.
+template <class Policy>
+void plant_stale(Case const& pair, std::uint64_t seed, bool resends, Stale& stale) {
+  std::vector<std::atomic<int>> of_round(16);
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](Local& local) {
+    ranks::Ledger ledger;
+    Post post;
+    Post other;  // of the half that does as it should
+    Resender world(ranks::Spy(std::move(local), ledger), resends ? post : other);
+    LazyPacker packer;
+    packer.post = resends ? &other : &post;
+    Model<sync::None> source(pair, Side::source, world.rank(), true);
+    Model<Policy> destination(pair, Side::destination, world.rank(), true);
+    sync::LinkOptions options;
+    options.verification = sync::Verification::fingerprint;
+    sync::Link<Model<sync::None>, Model<Policy>, Resender, LazyPacker> link(
+        world, source, destination, options, packer);
+    Dice dice(seed * 31 + static_cast<std::uint64_t>(world.rank()));
+    for (int round = 0; round < static_cast<int>(of_round.size()); ++round) {
+      Version const version{round + 1};
+      source.fill(round + 1);
+      other.begin(-1);
+      bool const mine = dice.one_in(pair.world);
+      post.begin(round > 0 && mine ? dice.between(0, round < 8 ? 3 : 12) : -1);
+      bool found = false;
+      try {
+        link.sync(version);
+      } catch (rlhf::Error const& error) {
+        found = error.code() == rlhf::Errc::corrupted;
+      }
+      std::atomic<int>& here = of_round[static_cast<std::size_t>(round)];
+      here += post.planted ? 1 : 0;
+      stale.planted += post.planted ? 1 : 0;
+      world.barrier();
+      stale.missed += here != 0 && !found ? 1 : 0;
+      stale.elsewhere += here == 0 && found ? 1 : 0;
+      CHECK(link.version().has_value() == !found);
+      CHECK((found || destination.wrong(round + 1) == 0));
+    }
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+}
+
 }  // namespace
 
 TEST_CASE("10,000 random faults: a bit, swapped elements, stale parameters, unwritten elements") {
@@ -162,4 +281,25 @@ TEST_CASE("10,000 random faults: a bit, swapped elements, stale parameters, unwr
   }
   CHECK(faults.missed == 0);
   CHECK(faults.elsewhere == 0);
+}
+
+TEST_CASE(
+    "a stale bucket on the way, sent again or left in its slot, is found by the sync itself") {
+  for (bool const resends : {true, false}) {
+    Stale stale;
+    for (std::uint64_t seed = 0; seed < 24; ++seed) {
+      bool const staged = seed % 3 == 0;
+      Case const pair = cases::random_case(seed + 700, 5, staged);
+      if (staged) {
+        plant_stale<sync::TwoStage<256_B>>(pair, seed, resends, stale);
+      } else if (seed % 3 == 1) {
+        plant_stale<sync::Broadcast<256_B>>(pair, seed, resends, stale);
+      } else {
+        plant_stale<sync::PointToPoint<256_B>>(pair, seed, resends, stale);
+      }
+    }
+    CHECK(stale.missed == 0);
+    CHECK(stale.elsewhere == 0);
+    CHECK(stale.planted > 60);
+  }
 }

@@ -224,6 +224,17 @@ class Behind {
 static_assert(rlhf::comm::Communicator<Behind>);
 static_assert(rlhf::comm::RunsBehind<Behind>);
 
+/// Whether `finish` refuses, because nothing was started.
+template <class AnyLink>
+bool says_not_started(AnyLink& link) {
+  try {
+    link.finish(Version{9});
+  } catch (rlhf::Error const& error) {
+    return std::string(error.what()).find("finish without start") != std::string::npos;
+  }
+  return false;
+}
+
 template <class Policy>
 void check(bool two_stage) {
   std::atomic<int> wrong{0};
@@ -239,6 +250,7 @@ void check(bool two_stage) {
       Model<Policy> destination(pair, Side::destination, rank);
       sync::Link link(world, source, destination, {}, LanePacker(streams));
       staged += link.staging_bytes() > 0 ? 1 : 0;
+      wrong += says_not_started(link) && !link.version().has_value() ? 0 : 1;
       for (int version = 1; version <= 3; ++version) {
         // What the caller's stream has before the sync happens before it, and what it gets after.
         streams.put({}, [&source, version] { source.fill(version); });
@@ -250,6 +262,8 @@ void check(bool two_stage) {
         wrong += link.version() == Version{version} ? 0 : 1;
         link.verify();
       }
+      link.finish(Version{4});  // as after a replay of what a graph has captured
+      wrong += link.version() == Version{4} ? 0 : 1;
     });
     CHECK_MESSAGE(!end.world.failed, end.world.text);
   }

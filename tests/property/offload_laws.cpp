@@ -170,7 +170,7 @@ TEST_CASE("parts are on one side each and keep their bits, through failures, too
       CHECK(wrong(model.floats, floats, away, zeroed) == 0);
       CHECK(wrong(model.halves, halves, away, zeroed) == 0);
       std::int64_t on_device = 0;
-      for (runtime::MemoryRow const& row : runtime::memory_rows(model)) {
+      for (runtime::PartMemory const& row : runtime::memory_rows(model)) {
         CHECK(row.where == (away.has(row.part) ? Residence::host : Residence::device));
         CHECK((row.device_bytes == 0 || row.away_bytes == 0));
         on_device += row.device_bytes + row.away_bytes;

@@ -423,3 +423,28 @@ TEST_CASE("a random fault planted into a random plan is found") {
   CHECK(missed == 0);
   CHECK(planted > 250);
 }
+
+TEST_CASE("what a plan leaves over is the rest of the source, no more and no less") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Case const pair = cases::random_case(seed, 8, false);
+    plan::Description source = cases::describe(pair, Side::source);
+    plan::Description const destination = cases::describe(pair, Side::destination);
+    rlhf::Holding whole_of_it{{2}, {{rlhf::Box::whole({2}), {0}}}};
+    for (plan::RankDescription& rank : source.ranks) {
+      rank.parameters.push_back({"left", rlhf::DType::f32, whole_of_it});
+    }
+    Plan const made = plan::build(source, destination, plan::Options{});
+    CHECK(made.unused == std::vector<std::string>{"left"});
+    CHECK(plan::find_fault(made, source, destination) == "");
+    auto const fault = [&](std::vector<std::string> unused) {
+      Plan changed = made;
+      changed.unused = std::move(unused);
+      return plan::find_fault(changed, source, destination);
+    };
+    CHECK(fault({}) == "parameter left of the source is neither taken nor named as left over");
+    CHECK(fault({"left", "ghost"}).find("leaves over ghost") != std::string::npos);
+    CHECK(fault({"left", "left"}).find("leaves over left") != std::string::npos);
+    CHECK(fault({made.parameters[0], "left"}).find("or the destination takes") !=
+          std::string::npos);
+  }
+}

@@ -26,6 +26,10 @@ void check_retention(json const& entry, replay::Entry& result) {
   json const& limit = entry.at("max_ckpt_nums");
   json const& order = entry.at("save_order_per_step");
   std::size_t const keep = limit.is_null() ? 0 : limit.get<std::size_t>();
+  replay::require(keep <= 1000, "max_ckpt_nums is no number from 0 to 1000");
+  replay::require(!entry.at("states").empty(), "no states");
+  replay::require(entry.at("resumed_consumed_samples_per_replica").size() == order.size(),
+                  "consumed samples of other replicas than those that save");
   test::TemporaryDirectory const directory("/dev/shm");
   checkpoint::Store const store(directory.path(), static_cast<int>(keep));
   std::vector<std::int64_t> saved;

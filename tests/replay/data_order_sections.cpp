@@ -72,6 +72,12 @@ data::SamplerOptions options_of(json const& args) {
   return options;
 }
 
+int replicas_of(json const& recorded) {
+  std::int64_t const replicas = recorded.at("data_parallel_size").get<std::int64_t>();
+  replay::require(replicas >= 1 && replicas <= 100'000, "data_parallel_size is not 1 to 100000");
+  return static_cast<int>(replicas);
+}
+
 Draws draws_of(json const& recorded) {
   Draws out;
   for (json const& draw : recorded) {
@@ -136,6 +142,7 @@ void check_randperm(json const& recorded, replay::Entry& result) {
     result.equal("order", items(order, 0, size), recorded.at("perm").get<Numbers>());
     return;
   }
+  replay::require(size >= 16, "n is below 16");
   result.equal("first items", items(order, 0, 16), recorded.at("first16").get<Numbers>());
   result.equal("last items", items(order, size - 16, size), recorded.at("last16").get<Numbers>());
   std::string joined;
@@ -156,7 +163,12 @@ replay::Registration const randperm("randperm", check_randperm);
 void check_training(json const& recorded, replay::Entry& result) {
   json const& args = recorded.at("args");
   if (args.value("init_shuffle_prompt", 0) != 0 || args.value("data_ratio", json()).is_string()) {
-    result.right("the reference refused what our options cannot say", recorded.contains("error"));
+    // Nothing of the library is called: there is nothing to call it with.
+    if (recorded.contains("error")) {
+      result.not_expressible("the reference refused it, our options cannot say it");
+    } else {
+      result.right("the reference took what our options cannot say", false);
+    }
     return;
   }
   data::SamplerOptions const options = options_of(args);
@@ -170,7 +182,9 @@ void check_training(json const& recorded, replay::Entry& result) {
                  is_refused([&] { drawn_episodes(mode, options, 1, 1); }));
     mode = data::Exhausted::cycle;
   }
-  int const replicas = recorded.at("data_parallel_size").get<int>();
+  int const replicas = replicas_of(recorded);
+  replay::require(recorded.at("yields").size() == static_cast<std::size_t>(replicas),
+                  "yields are not those of data_parallel_size replicas");
   Episodes expected = recorded_episodes(recorded.at("yields"));
   if (mode == data::Exhausted::retain) {
     std::erase_if(expected, [](Shares const& shares) { return shares.at(0).empty(); });
@@ -194,7 +208,7 @@ void check_evaluation(json const& recorded, replay::Entry& result) {
   json const& args = recorded.at("args");
   auto const sizes = args.at("dataset_sizes").get<Numbers>();
   std::int64_t const whole = rlhf::data::EvaluationSampler(sizes, 0, 1).slice().size();
-  int const replicas = recorded.at("data_parallel_size").get<int>();
+  int const replicas = replicas_of(recorded);
   Shares ours;
   Draws joined;
   for (int replica = 0; replica < replicas; ++replica) {
@@ -311,7 +325,7 @@ void check_legacy(json const& recorded, replay::Entry& result) {
   json const& args = recorded.at("args");
   bool const ends = recorded.at("class") == "SingleDataSampler";
   std::int64_t const total = args.at("total_samples").get<std::int64_t>();
-  int const replicas = args.at("data_parallel_size").get<int>();
+  int const replicas = replicas_of(args);
   std::int64_t consumed = args.at("consumed_samples").get<std::int64_t>();
   std::int64_t batch = args.at("micro_batch_size").get<std::int64_t>() * replicas;
   if (args.value("dynamic_batch_size_flag", false)) {
@@ -358,6 +372,7 @@ replay::Registration const legacy_samplers("legacy_samplers", check_legacy);
 void check_split(json const& entry, replay::Entry& result) {
   std::int64_t const total = entry.at("args").at(0).get<std::int64_t>();
   std::int64_t const parts = entry.at("args").at(1).get<std::int64_t>();
+  replay::require(total >= 0 && parts >= 1 && parts <= 1'000'000, "no such parts of no such whole");
   std::vector<Numbers> ours;
   for (std::int64_t i = 0; i < parts; ++i) {
     rlhf::IndexRange const range = rlhf::split_evenly(total, parts, i);

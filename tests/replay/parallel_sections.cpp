@@ -86,6 +86,8 @@ void check_regrouped(json const& one, replay::Entry& result) {
   Heads const heads{one.at("heads_total").get<std::int64_t>(),
                     one.at("num_query_groups").get<std::int64_t>(),
                     one.at("head_dim").get<std::int64_t>()};
+  replay::require(source >= 1 && destination >= source && destination % source == 0,
+                  "dst_tp is no multiple of src_tp");
   bool const bias = one.at("one_d").get<bool>();
   auto const shape_of = [&](std::int64_t rows) {
     return bias ? rlhf::Shape{rows} : rlhf::Shape{rows, 1};

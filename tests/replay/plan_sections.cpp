@@ -48,8 +48,8 @@ using Pairs = std::map<int, std::set<int>>;
 Pairs pairs_of(json const& recorded) {
   Pairs out;
   for (json const& entry : recorded) {
-    for (json const& to : entry[1]) {
-      out[entry[0].get<int>()].insert(to.get<int>());
+    for (json const& to : entry.at(1)) {
+      out[entry.at(0).get<int>()].insert(to.get<int>());
     }
   }
   return out;
@@ -183,6 +183,7 @@ void check_mapping(json const& entry, replay::Entry& result) {
   json const& args = entry.at("args");
   int const source = args.at("src_tp").get<int>();
   int const destination = args.at("dst_tp").get<int>();
+  replay::require(source >= 1 && destination >= 1, "a tensor size is below 1");
   if (args.value("hep", false) || args.value("src_ep", 1) != 1 || args.value("dst_ep", 1) != 1) {
     result.not_expressible("pairs of experts are compared in sync, by what arrives");
   } else if (destination % source != 0) {

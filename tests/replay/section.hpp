@@ -8,10 +8,12 @@
 //     replay::Registration const split("split_index", check_split);
 //
 // A check is called once for every entry of the section's list, or once with the whole section
-// where it is no list. What `at` and `get` throw means that the file is bad, not that we are.
+// where it is no list. What `at`, `get` and `require` throw means that the entry is bad, which
+// counts as a failure of its own; an entry of which nothing was compared is one, too.
 #pragma once
 
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,12 +25,23 @@ namespace replay {
 
 using nlohmann::json;
 
+/// What is wrong with an entry.
+struct BadEntry : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+inline void require(bool holds, std::string const& what) {
+  if (!holds) {
+    throw BadEntry(what);
+  }
+}
+
 /// What came out of one entry. The first difference is what counts.
 class Entry {
  public:
   /// Ours must be what was recorded, or what the check says is right in its place.
   template <class Value>
   void equal(std::string_view what, Value const& ours, Value const& expected) {
+    compared_ = true;
     if (failure_.empty() && !(ours == expected)) {
       failure_ = std::string(what) + ": expected " + shortened(json(expected).dump()) + ", got " +
                  shortened(json(ours).dump());
@@ -36,6 +49,7 @@ class Entry {
   }
   /// `holds` must be true.
   void right(std::string_view what, bool holds) {
+    compared_ = true;
     if (failure_.empty() && !holds) {
       failure_ = what;
     }
@@ -43,7 +57,9 @@ class Entry {
   /// The entry asks for something that the library cannot be asked; nothing was compared.
   void not_expressible(std::string_view why) { skipped_ = why; }
 
-  [[nodiscard]] std::string const& failure() const { return failure_; }
+  [[nodiscard]] std::string failure() const {
+    return failure_.empty() && skipped_.empty() && !compared_ ? "nothing was compared" : failure_;
+  }
   [[nodiscard]] std::string const& skipped() const { return skipped_; }
 
  private:
@@ -56,6 +72,7 @@ class Entry {
 
   std::string failure_;
   std::string skipped_;
+  bool compared_ = false;
 };
 
 using Check = void (*)(json const& entry, Entry& result);

@@ -18,7 +18,7 @@
 
 namespace rlhf::inline v0::adapters {
 
-/// One line of a file: a JSON object, and where it was found.
+/// One line of a file: a JSON object, and where it was found. Keeps a view of the path.
 class JsonlRow {
  public:
   JsonlRow(nlohmann::json value, std::string_view path, std::int64_t line)
@@ -115,7 +115,7 @@ void read_jsonl(std::string const& path, Row&& row) {
   std::int64_t rows = 0;
   checkpoint::for_each_line(path, [&](std::string_view line) {
     ++number;
-    if (line.find_first_not_of(" \t") == line.npos) {
+    if (line.find_first_not_of(" \t\r") == line.npos) {
       return;
     }
     ++rows;

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -65,6 +66,7 @@ class JsonlDataset {
   /// Errors: io; invalid_argument for a file without rows, or, with `validate`, the first bad line.
   explicit JsonlDataset(std::string path, JsonlOptions const& options = {}, Decode decode = {})
       : file_(std::move(path)),
+        path_(std::make_unique<std::string const>(file_.path())),
         lines_(file_.content(), options.threads),
         decode_(std::move(decode)) {
     if (options.validate || options.bad_lines == BadLines::skip) {
@@ -83,7 +85,7 @@ class JsonlDataset {
   [[nodiscard]] std::string const& path() const noexcept { return file_.path(); }
   [[nodiscard]] std::int64_t size() const noexcept { return lines_.size(); }
 
-  /// Decodes item `i`. A row must not outlive the dataset.
+  /// Decodes item `i`. A row must not outlive the dataset, but for a move of it.
   ///
   /// Errors: invalid_argument for an index that is none, and, naming file and line, for a line
   /// that is not a JSON object in UTF-8; what `Decode` throws passes through, but errors of
@@ -124,7 +126,7 @@ class JsonlDataset {
     fail(Errc::invalid_argument, text(path(), ", line ", line_number(i), ": ", reason));
   }
   [[nodiscard]] JsonlRow row(std::int64_t i) const {
-    JsonlRow found(nlohmann::json::parse(line(i)), path(), line_number(i));
+    JsonlRow found(nlohmann::json::parse(line(i)), *path_, line_number(i));
     if (!found.value().is_object()) {
       found.bad(detail::not_an_object(found.value()));
     }
@@ -196,6 +198,7 @@ class JsonlDataset {
   }
 
   data::MappedFile file_;
+  std::unique_ptr<std::string const> path_;  // stays where it is when the dataset is moved
   data::LineIndex lines_;
   Decode decode_;
   std::int64_t skipped_ = 0;

@@ -64,8 +64,7 @@ class MetricsJsonl {
   void write(std::int64_t step, std::vector<runtime::Metric> const& metrics) {
     timespec now{};
     clock_gettime(CLOCK_REALTIME, &now);
-    double const time =
-        static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec / 1'000'000) * 1e-3;
+    double const time = static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
     file_.append(metrics_line(step, time, metrics));
   }
 

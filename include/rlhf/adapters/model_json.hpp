@@ -8,7 +8,7 @@
 /// "e"` says that {e} numbers experts; `"tied_to"` names the parameter that is the same memory;
 /// `"padded"` is the extent of the cut dimension with its padding, which may differ per side.
 /// Numbers about the whole model (`"hidden"`, `"parameters"`, ...) and `"comment"`s are for
-/// readers; other keys are refused.
+/// readers; other keys are refused, and so are keys that are there twice.
 #pragma once
 
 #include <rlhf/adapters/detail/json_text.hpp>
@@ -124,6 +124,7 @@ class ModelReader {
     name_.clear();
     require(entry.is_object(), "is not a JSON object");
     name_ = word(entry, "name");
+    require(!name_.empty(), "has an empty \"name\"");
     known(entry, {"name", "shape", "dtype", "split", "heads", "ranges", "expert", "tied_to",
                   "padded", "comment"});
     ModelParameter parameter;
@@ -145,6 +146,8 @@ class ModelReader {
       require(entry["split"].is_object(), "\"split\" must be an object");
       known(entry["split"], {"tensor"});
       if (entry["split"].contains("tensor")) {
+        require(parameter.shape.rank() > 0,
+                "is a scalar, which no \"split\" can cut; leave it out");
         parameter.tensor_dimension =
             number(entry["split"], "tensor", 0, parameter.shape.rank() - 1);
       }
@@ -165,6 +168,14 @@ class ModelReader {
     require(!layers.given || layers.end <= model.layers, "reaches beyond the model's \"layers\"");
     require(!is_expert || experts.end <= model.experts, "reaches beyond the model's \"experts\"");
     std::string const tied = entry.contains("tied_to") ? word(entry, "tied_to") : "";
+    for (std::string const& name : {name_, tied}) {
+      require(layers.given || name.find("{l}") == std::string::npos,
+              "names {l} but gives no range of l; add \"ranges\": {\"l\": [first, one behind the "
+              "last]}");
+      require(experts.given || name.find("{e}") == std::string::npos,
+              "names {e} but gives no range of e; add \"ranges\": {\"e\": [first, one behind the "
+              "last]}");
+    }
     layered_ = layered_ || layers.given;
     parameter.behind_layers = layered_;
     require(model.parameters.size() + static_cast<std::size_t>(layers.end - layers.begin) *

@@ -10,10 +10,12 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/schedule_size.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -187,6 +189,10 @@ class PlanReader {
     require(file.is_object(), "", "expected a JSON object");
     std::int64_t const format = number(file, "format", 0, 1 << 30);
     require(format == plan_format, "format", text("expected ", plan_format, ", found ", format));
+    known(file,
+          {"format", "fingerprint", "route", "bucket_bytes", "slots", "world", "source_ranks",
+           "destination_ranks", "bytes_needed", "bytes_local", "bytes_moved", "bytes_on_links",
+           "rank_sets", "parameters", "unused", "kinds", "paths", "moves", "copies"});
     plan_.route =
         one_of(file, "route",
                {Route::point_to_point, Route::broadcast, Route::two_stage, Route::hierarchical});
@@ -208,6 +214,7 @@ class PlanReader {
     read_moves(file);
     read_copies(file);
     read_totals(file);
+    check_size();
     std::string const print = fingerprint_text(fingerprint(plan_));
     require(word(file, "fingerprint") == print, "fingerprint",
             text("expected ", print, ", which is what the rest of the file says, found ",
@@ -231,16 +238,12 @@ class PlanReader {
       refuse(key, what);
     }
   }
-  /// Text of the file for a message: short, printable.
-  [[nodiscard]] static std::string shown(std::string value) {
-    if (value.size() > 40) {
-      value.resize(40);
-      value += "...";
-    }
-    for (char& c : value) {
-      c = c >= ' ' && c <= '~' ? c : '?';
-    }
-    return value;
+  [[nodiscard]] static std::string shown(std::string const& value) {
+    return adapters::detail::shown(value);
+  }
+  void known(Json const& object, std::initializer_list<std::string_view> keys) const {
+    std::string const wrong = adapters::detail::unknown_key(object, keys);
+    require(wrong.empty(), "", wrong);
   }
 
   [[nodiscard]] Json const& at(Json const& object, char const* key) const {
@@ -425,6 +428,7 @@ class PlanReader {
     auto const types = {DType::f32, DType::bf16, DType::f16, DType::f64,
                         DType::i64, DType::i32,  DType::u8};
     each(file, "kinds", [&](Json const& item) {
+      known(item, {"source_dtype", "destination_dtype", "global", "parameters"});
       Kind kind;
       kind.source_dtype = one_of(item, "source_dtype", types);
       kind.destination_dtype = one_of(item, "destination_dtype", types);
@@ -456,6 +460,7 @@ class PlanReader {
   void read_paths(Json const& file) {
     mark_.assign(static_cast<std::size_t>(plan_.world), -1);
     each(file, "paths", [&](Json const& item) {
+      known(item, {"method", "receivers", "forward_from", "forward_to", "destinations"});
       Path path;
       path.method = one_of(item, "method", {Method::send, Method::broadcast});
       path.receivers = ranks(at(item, "receivers"), "receivers");
@@ -510,6 +515,7 @@ class PlanReader {
 
   void read_moves(Json const& file) {
     each(file, "moves", [&](Json const& item) {
+      known(item, {"kind", "start", "extent", "begin", "end", "sources", "paths", "first"});
       Move move;
       move.kind = kind(item);
       auto const all = std::ssize(plan_.kinds[static_cast<std::size_t>(move.kind)].parameters);
@@ -538,6 +544,7 @@ class PlanReader {
 
   void read_copies(Json const& file) {
     each(file, "copies", [&](Json const& item) {
+      known(item, {"kind", "start", "extent", "ranks"});
       Copy copy;
       copy.kind = kind(item);
       copy.box = box(item, copy.kind);
@@ -590,6 +597,14 @@ class PlanReader {
     plan_.bytes_needed = same("bytes_needed", local + moved);
   }
 
+  /// What every rank's schedule needs memory for.
+  void check_size() const {
+    std::string const pieces = find_piece_fault(plan_);
+    require(pieces.empty(), "moves", pieces);
+    std::string const buckets = find_bucket_fault(plan_);
+    require(buckets.empty(), "bucket_bytes", buckets);
+  }
+
   std::string origin_;
   char const* list_ = nullptr;
   std::size_t item_ = 0;
@@ -616,9 +631,10 @@ template <class T>
 /// The plan that `to_json` wrote; `plan_from_json(to_json(plan), "")` equals the plan. `origin` is
 /// for messages.
 ///
-/// Any text is read or refused: whatever passes can be scheduled, predicted and proved without a
-/// further check. Whether it is the right plan for two placements, `find_fault` tells.
-/// Errors: invalid_argument naming the file, the place in it and what was expected there.
+/// Any text is read or refused: whatever passes can be predicted, proved, and scheduled rank by
+/// rank without a further check, within the bounds of plan/schedule_size.hpp. Whether it is the
+/// right plan for two placements, `find_fault` tells. Errors: invalid_argument naming the file, the
+/// place in it and what was expected there.
 [[nodiscard]] inline Plan plan_from_json(std::string_view content, std::string_view origin) {
   return detail::PlanReader(origin).read(adapters::detail::json_of(content, "plan file", origin));
 }

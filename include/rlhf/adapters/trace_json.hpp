@@ -49,10 +49,10 @@ inline void append_microseconds(std::string& out, std::int64_t nanoseconds) {
       first = event.begin < first ? event.begin : first;
     }
   }
-  std::string out = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
+  std::string out = R"({"displayTimeUnit":"ms","traceEvents":[)";
   char const* separator = "\n";
   auto const begin = [&](char const* phase, int rank, std::int32_t lane) {
-    out += text(separator, "{\"ph\":\"", phase, "\",\"pid\":", rank, ",\"tid\":", lane);
+    out += text(separator, R"({"ph":")", phase, R"(","pid":)", rank, R"(,"tid":)", lane);
     separator = ",\n";
   };
   std::string others;
@@ -64,12 +64,12 @@ inline void append_microseconds(std::string& out, std::int64_t nanoseconds) {
       bad_names.push_back(detail::quoted(name + " (not finite)"));
     }
     begin("M", trace.rank, 0);
-    out += text(",\"name\":\"process_name\",\"args\":{\"name\":\"rank ", trace.rank, "\"}}");
+    out += text(R"(,"name":"process_name","args":{"name":"rank )", trace.rank, R"("}})");
     begin("M", trace.rank, 0);
-    out += text(",\"name\":\"process_sort_index\",\"args\":{\"sort_index\":", trace.rank, "}}");
+    out += text(R"(,"name":"process_sort_index","args":{"sort_index":)", trace.rank, "}}");
     for (std::size_t i = 0; i < trace.lanes.size(); ++i) {
       begin("M", trace.rank, trace.lanes[i]);
-      out += text(",\"name\":\"thread_name\",\"args\":{\"name\":",
+      out += text(R"(,"name":"thread_name","args":{"name":)",
                   names[static_cast<std::size_t>(trace.lane_names[i])], "}}");
     }
     for (runtime::TraceEvent const& event : trace.events) {
@@ -78,36 +78,35 @@ inline void append_microseconds(std::string& out, std::int64_t nanoseconds) {
       switch (event.kind) {
         case runtime::TraceKind::span:
           begin("X", trace.rank, event.lane);
-          out += ",\"dur\":";
+          out += R"(,"dur":)";
           detail::append_microseconds(out, event.end - event.begin);
           break;
         case runtime::TraceKind::instant:
           begin("i", trace.rank, event.lane);
-          out += ",\"s\":\"t\"";
+          out += R"(,"s":"t")";
           break;
         case runtime::TraceKind::counter:
           begin("C", trace.rank, event.lane);
           break;
       }
-      out += ",\"ts\":";
+      out += R"(,"ts":)";
       detail::append_microseconds(out, event.begin - first);
       if (event.kind == runtime::TraceKind::counter) {
         constexpr double most = (std::numeric_limits<double>::max)();
         bool const finite = event.value >= -most && event.value <= most;
-        out +=
-            text(",\"name\":", finite ? name : bad_names[static_cast<std::size_t>(event.name)],
-                 ",\"args\":{\"value\":", finite ? nlohmann::json(event.value).dump() : "0", "}");
+        out += text(R"(,"name":)", finite ? name : bad_names[static_cast<std::size_t>(event.name)],
+                    R"(,"args":{"value":)", finite ? nlohmann::json(event.value).dump() : "0", "}");
       } else {
-        out += text(",\"name\":", name);
+        out += text(R"(,"name":)", name);
         if (category.size() > 2) {
-          out += text(",\"cat\":", category);
+          out += text(R"(,"cat":)", category);
         }
       }
       out += '}';
     }
-    others += text(others.empty() ? "" : ",", "\"rank ", trace.rank,
-                   "\":{\"dropped\":", trace.dropped, ",\"clock_offset_ns\":", trace.clock.offset,
-                   ",\"clock_precision_ns\":", trace.clock.precision, "}");
+    others += text(others.empty() ? "" : ",", R"("rank )", trace.rank, R"(":{"dropped":)",
+                   trace.dropped, R"(,"clock_offset_ns":)", trace.clock.offset,
+                   R"(,"clock_precision_ns":)", trace.clock.precision, "}");
   }
   out += text("\n],\"otherData\":{", others, "}}\n");
   return out;

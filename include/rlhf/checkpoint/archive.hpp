@@ -5,7 +5,7 @@
 ///     magic "rlhfarc\0"; u32 version; u32 entries
 ///     per entry: u32 name length; u8 dtype; u8 dimensions; u16 0; i64 extents[dimensions];
 ///                u64 bytes; name; padding to 64; the bytes; padding to 64
-///     u64 checksum of all before it
+///     u64 checksum of all before it, in every version
 #pragma once
 
 #include <rlhf/checkpoint/checksum.hpp>
@@ -142,13 +142,7 @@ class BasicArchiveReader {
     }
     position_ = detail::archive_magic.size();
     std::uint32_t const version = take_value<std::uint32_t>();
-    if (version > detail::archive_version) {
-      fail(Errc::invalid_argument,
-           text(origin_, " is an archive of version ", version,
-                ", this program reads versions up to ", detail::archive_version,
-                "; use the newer program that wrote it"));
-    }
-    if (version == 0 || archive_.size() < position_ + sizeof(std::uint64_t)) {
+    if (archive_.size() < position_ + sizeof(std::uint64_t)) {
       bad("is truncated");
     }
     std::span<Byte const> const content = archive_.first(archive_.size() - 8);
@@ -156,6 +150,15 @@ class BasicArchiveReader {
     std::memcpy(&stored, archive_.data() + content.size(), sizeof stored);
     if (checksum(content) != stored) {
       bad("is truncated or was damaged: its checksum does not fit its content");
+    }
+    if (version > detail::archive_version) {
+      fail(Errc::invalid_argument,
+           text(origin_, " is an archive of version ", version,
+                ", this program reads versions up to ", detail::archive_version,
+                "; use the newer program that wrote it"));
+    }
+    if (version == 0) {
+      bad("has no version");
     }
     archive_ = content;
     std::uint32_t const count = take_value<std::uint32_t>();

@@ -4,6 +4,7 @@
 
 #include <rlhf/checkpoint/checksum.hpp>
 #include <rlhf/checkpoint/detail/step_name.hpp>
+#include <rlhf/checkpoint/detail/steps_in.hpp>
 #include <rlhf/checkpoint/detail/system.hpp>
 #include <rlhf/checkpoint/file.hpp>
 #include <rlhf/checkpoint/manifest.hpp>
@@ -22,10 +23,11 @@
 
 namespace rlhf::inline v0::checkpoint {
 
-/// What a commit deleted. Use it as `Pruned`.
+/// What a commit deleted and set aside. Use it as `Pruned`.
 template <class Late = void>
 struct BasicPruned {
-  std::vector<rlhf::detail::late<std::int64_t, Late>> steps;  ///< Older checkpoints.
+  std::vector<rlhf::detail::late<std::int64_t, Late>> steps;      ///< Older ones, deleted.
+  std::vector<rlhf::detail::late<std::int64_t, Late>> abandoned;  ///< Newer ones, set aside.
   std::string problem;  ///< Empty, or why deleting ended early. The commit itself is done.
 };
 
@@ -41,13 +43,17 @@ using Pruned = BasicPruned<>;
 ///
 /// A checkpoint is written as `step-000000012.partial/` and becomes one by a single rename, after
 /// everything in it was flushed. Only then are older ones deleted. So whenever the processes are
-/// killed or the power fails, the newest checkpoint that was committed is there, whole. `latest()`
-/// looks at what is there: no marker file can disagree. Steps are saved in rising order, or below
-/// existing ones after going back; the same step again replaces the old one in one rename.
-/// What else lies in the directory is left alone.
+/// killed or the power fails, the checkpoint that was committed last is there, whole. `latest()`
+/// looks at what is there: no marker file can disagree. Steps are committed in the order in which
+/// the run comes to them. One below existing ones means that the run went back: the newer ones are
+/// then renamed to `step-000000012.abandoned/`, which no longer counts and which nobody deletes,
+/// so that `latest()` is always what was committed last. The same step again replaces the old one
+/// in one rename. What else lies in the directory is left alone.
 ///
-/// Thread safety: `write`, `latest`, `read` from any number of threads and processes; `begin` and
-/// `commit` by one, with barriers as above. Use it as `Store`.
+/// Thread safety: `write`, `latest`, `steps`, `read` from any number of threads and processes, also
+/// while one commits; `begin` and `commit` by one, with barriers as above. A step that a commit
+/// deletes can be read no more: who reads beside a run that saves needs a `keep` that leaves time.
+/// Use it as `Store`.
 template <class Late = void>
 class BasicStore {
   using Byte = rlhf::detail::late<std::byte, Late>;
@@ -90,7 +96,7 @@ class BasicStore {
                               checksum<Late>(bytes)};
     try {
       if (name.find('/') != name.npos) {
-        make_directory(detail::parent_of(path));
+        detail::make_directories(detail::parent_of(path), partial_of(step));
       }
       detail::write_new<Late>(path, bytes);
     } catch (Error const& error) {
@@ -108,14 +114,15 @@ class BasicStore {
     detail::write_new<Late>(entry_of(path), as_bytes<Late>(to_text(entry)));
   }
 
-  /// Makes the checkpoint the newest complete one, then deletes what is older than `keep` allows
-  /// and what unfinished attempts at earlier steps left behind.
+  /// Makes the checkpoint the latest complete one, sets newer ones aside, then deletes what is
+  /// older than `keep` allows and what unfinished attempts at earlier steps left behind.
   ///
   /// @param files How many files all ranks wrote together, so that a rank that died before it wrote
   /// any cannot be missed; -1 where that is not known.
   /// Errors: invalid_argument when it was not begun, or a newer program's checkpoint has its place;
   /// corrupted when a file in it was not written to its end, or there are not `files` of them; io.
-  /// After an error the checkpoint is not there, the older ones are.
+  /// After an error the older ones are there. The new one is not, except where flushing the root or
+  /// setting newer ones aside failed: it may then be there, whole.
   BasicPruned<Late> commit(std::int64_t step, std::int64_t files = -1) const {
     std::string const partial = partial_of(step);
     expect_no_newer(step);
@@ -123,32 +130,24 @@ class BasicStore {
     detail::flush_directory(partial);
     replace(partial, directory(step));
     detail::flush_directory(root_);
-    return prune(step);
+    BasicPruned<Late> pruned;
+    set_aside(step, pruned);
+    prune(step, pruned);
+    return pruned;
   }
 
   /// The newest step that is complete: its manifest is whole and names files that are there with
   /// the right sizes. Others are passed over, but a newer program's is an error, not an excuse to
-  /// go back. Errors: invalid_argument then; io when the root cannot be read.
+  /// go back. Where another process commits meanwhile: what was the latest at some moment of the
+  /// call. Errors: invalid_argument then; io when the root cannot be read.
   [[nodiscard]] std::optional<Number> latest() const {
-    std::vector<Number> const found = named_steps();
-    for (std::size_t i = found.size(); i-- > 0;) {
-      if (complete(found[i])) {
-        return found[i];
-      }
-      expect_no_newer(found[i]);
-    }
-    return std::nullopt;
+    std::vector<Number> const found = detail::steps_in<Late>(root_, detail::Wanted::latest);
+    return found.empty() ? std::nullopt : std::optional<Number>(found.back());
   }
 
-  /// Every complete step, in rising order.
+  /// Every complete step, in rising order. Errors: io when the root cannot be read.
   [[nodiscard]] std::vector<Number> steps() const {
-    std::vector<Number> found;
-    for (std::int64_t const step : named_steps()) {
-      if (complete(step)) {
-        found.push_back(step);
-      }
-    }
-    return found;
+    return detail::steps_in<Late>(root_, detail::Wanted::all);
   }
 
   /// The files of a complete step. Errors: invalid_argument when there is no such step; corrupted.
@@ -195,6 +194,7 @@ class BasicStore {
 
  private:
   static constexpr std::string_view partial_ending = ".partial";
+  static constexpr std::string_view abandoned_ending = ".abandoned";
   static constexpr std::string_view entry_ending = ".entry";
 
   [[nodiscard]] std::string partial_of(std::int64_t step) const {
@@ -216,64 +216,11 @@ class BasicStore {
                 "stand behind such a name of a directory"));
     }
   }
-  /// A directory of a checkpoint that was begun. Others may make it at the same time.
-  static void make_directory(std::string const& path) {
-    if (::mkdir(path.c_str(), 0777) == 0) {
-      detail::flush_directory(detail::parent_of(path));
-    } else if (errno != EEXIST && errno != ENOENT) {  // the write says that nothing was begun
-      detail::fail_system("create directory", path, errno);
-    }
-  }
-  [[nodiscard]] static bool is_directory(std::string const& path) noexcept {
-    struct stat status {};
-    return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-  }
-  /// The directory itself and those of the checkpoint's files in it, each with what leads from a
-  /// file's name there to its entry's: nothing, or `actor/`.
-  template <class Visit>
-  static void for_each_directory(std::string const& root, Visit&& visit) {
-    visit(root, std::string());
-    for (std::string const& name : detail::names_in<Late>(root)) {
-      if (is_file_name(name) && is_directory(text(root, "/", name))) {
-        visit(text(root, "/", name), text(name, "/"));
-      }
-    }
-  }
-  /// Every step that has a directory, in rising order.
-  [[nodiscard]] std::vector<Number> named_steps() const {
-    std::vector<Number> found;
-    for (std::string const& name : detail::names_in<Late>(root_)) {
-      std::int64_t step = 0;
-      if (detail::parse_step(name, "", step)) {
-        found.push_back(step);
-      }
-    }
-    rlhf::detail::sort(found);
-    return found;
-  }
   /// Throws what reading the manifest of a step throws when a newer program wrote it.
   void expect_no_newer(std::int64_t step) const {
-    if (detail::size_of_file(manifest_of(step)) >= 0) {
-      try {
-        static_cast<void>(manifest(step));
-      } catch (Error const& error) {
-        if (error.code() == Errc::invalid_argument) {
-          throw;
-        }
-      }
-    }
-  }
-  /// Whether a step's manifest is whole and its files are there with their sizes.
-  [[nodiscard]] bool complete(std::int64_t step) const {
-    try {
-      for (ManifestEntry const& file : manifest(step).files) {
-        if (detail::size_of_file(text(directory(step), "/", file.name)) != file.bytes) {
-          return false;
-        }
-      }
-      return true;
-    } catch (Error const&) {
-      return false;
+    std::string problem;
+    if (detail::look_at<Late>(root_, step, problem) == detail::Seen::newer_program) {
+      fail(Errc::invalid_argument, problem);
     }
   }
 
@@ -290,10 +237,11 @@ class BasicStore {
            text("step ", step, " was not begun in ", root_, "; one rank calls begin first"));
     }
     Manifest found{step, {}};
-    for_each_directory(partial, [&](std::string const& directory, std::string const& within) {
+    detail::for_each_directory<Late>(partial, [&](std::string const& directory,
+                                                  std::string const& within) {
       for (std::string const& name : detail::names_in<Late>(directory)) {
         std::string const path = text(directory, "/", name);
-        if (!is_file_name(name) || (within.empty() && is_directory(path))) {
+        if (!is_file_name(name) || (within.empty() && detail::is_directory(path))) {
           continue;
         }
         ManifestEntry entry;
@@ -335,18 +283,33 @@ class BasicStore {
     }
   }
 
+  /// Renames checkpoints newer than the step just committed, those of newer programs too. In rising
+  /// order: until the last rename, the latest one is what it was.
+  void set_aside(std::int64_t step, BasicPruned<Late>& pruned) const {
+    for (std::int64_t const other :
+         detail::steps_in<Late>(root_, detail::Wanted::newer_programs_too)) {
+      if (other > step) {
+        std::string const aside = text(directory(other), abandoned_ending);
+        detail::remove_tree<Late>(aside);  // of an earlier time that the run went back
+        detail::rename_path(directory(other), aside);
+        detail::flush_directory(root_);
+        pruned.abandoned.push_back(other);
+      }
+    }
+  }
+
   /// Deletes what the step just committed no longer needs, checkpoints older than it beyond
   /// `keep_`, and unfinished ones that are not newer than it.
-  [[nodiscard]] BasicPruned<Late> prune(std::int64_t step) const {
-    BasicPruned<Late> pruned;
+  void prune(std::int64_t step, BasicPruned<Late>& pruned) const {
     try {
-      for_each_directory(directory(step), [](std::string const& folder, std::string const&) {
-        for (std::string const& name : detail::names_in<Late>(folder)) {
-          if (name[0] == '.' && name.ends_with(entry_ending)) {
-            detail::remove_tree<Late>(text(folder, "/", name));
-          }
-        }
-      });
+      detail::for_each_directory<Late>(
+          directory(step), [](std::string const& folder, std::string const&) {
+            for (std::string const& name : detail::names_in<Late>(folder)) {
+              if (name[0] == '.' && name.ends_with(entry_ending)) {
+                detail::remove_tree<Late>(text(folder, "/", name));
+              }
+            }
+          });
       if (keep_ > 0) {
         std::vector<Number> older;
         for (std::int64_t const other : steps()) {
@@ -371,7 +334,6 @@ class BasicStore {
     } catch (Error const& error) {
       pruned.problem = error.what();
     }
-    return pruned;
   }
 
   std::string root_;

@@ -157,7 +157,7 @@ class BasicDeviceTimers {
   std::size_t first_ = 0;
   std::size_t used_ = 0;
   std::vector<rlhf::detail::late<std::string, Late>> names_;
-  rlhf::detail::HashIndex<> index_;
+  rlhf::detail::HashIndex<Late> index_;
   std::int64_t missed_ = 0;
 };
 

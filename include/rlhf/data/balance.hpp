@@ -3,9 +3,9 @@
 ///
 /// Longest processing time first: the costliest sample left goes to the rank with the least. The
 /// alternative, Karmarkar-Karp differencing, was measured beside it (benchmarks/results/README.md):
-/// on lengths as rollouts have them its most loaded rank is better by at most a few thousandths,
-/// it takes three to eight times as long, and with equal numbers of samples a rank it is far worse,
-/// because it may no longer move single samples.
+/// on lengths as rollouts have them its most loaded rank is better by at most a few thousandths and
+/// it takes 1.4 to 8 times as long; with equal numbers of samples a rank it is quicker, but far
+/// worse, because it may no longer move single samples.
 #pragma once
 
 #include <rlhf/core/error.hpp>

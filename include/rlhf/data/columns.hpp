@@ -31,9 +31,12 @@ template <class T>
 }
 template <class T>
 void adopt_shape(std::vector<T>&, std::vector<T> const&) noexcept {}
+/// What rows of `from` can be put into has its number of values a position; where there are none,
+/// any has. One without rows takes it over.
 template <class T>
 void adopt_shape(Rows<T>& column, Rows<T> const& from) {
-  if (column.inner() == from.inner()) {
+  if (column.inner() == from.inner() ||
+      (from.size() == 0 && (column.size() != 0 || column.inner() != 1))) {
     return;
   }
   if (column.size() != 0) {

@@ -55,16 +55,19 @@ class Cursor {
 
   /// How many items a run has taken that stands here. `seek(position())` changes nothing in what
   /// batches of `batch` items follow. With drop, items that were left out do not count.
-  [[nodiscard]] std::int64_t position() const noexcept {
-    if (Mode == Exhausted::drop && options_.size - offset_ < options_.batch) {
-      return (epoch_ + 1) * usable();
-    }
-    return epoch_ * usable() + offset_;
-  }
+  [[nodiscard]] std::int64_t position() const noexcept { return position_of(epoch_, offset_); }
   /// Goes where a run stands that has taken `position` >= 0 items. Constant cost.
   void seek(std::int64_t position) noexcept {
     epoch_ = position / usable();
     offset_ = position % usable();
+  }
+
+  /// Where a run stands here that stands at an epoch and an offset, as `position()` counts.
+  [[nodiscard]] std::int64_t position_of(std::int64_t epoch, std::int64_t offset) const noexcept {
+    if (Mode == Exhausted::drop && options_.size - offset < options_.batch) {
+      return (epoch + 1) * usable();
+    }
+    return epoch * usable() + offset;
   }
 
   /// How many items the next `take(k)` gives.

@@ -6,7 +6,9 @@
 #include <rlhf/core/math.hpp>
 #include <rlhf/data/concepts.hpp>
 #include <rlhf/data/evaluation.hpp>
+#include <rlhf/data/loader_options.hpp>
 #include <rlhf/data/options.hpp>
+#include <rlhf/data/state.hpp>
 
 #include <cstdint>
 #include <vector>
@@ -27,7 +29,41 @@ concept DrawSource = requires(S& source, DrawnShare& share) {
   { source.next(share) } -> detail::Same<bool>;
 };
 
-/// The episodes of a sampler, without end. Keeps a reference to it; nobody else draws meanwhile.
+/// Throws `Error{invalid_argument}` unless the share is the one that a loader was inside when it
+/// stood there, or begins where it stood.
+inline void check_position(LoaderPosition const& saved, DrawnShare const& share) {
+  // Where nothing is left out the sampler may have moved on to where the next episode begins.
+  if (saved.taken > 0 ? share.before != saved.consumed : share.before < saved.consumed) {
+    fail(Errc::invalid_argument, text("LoaderOptions::resume is of the episode behind ",
+                                      saved.consumed, " consumed samples, the draws begin at ",
+                                      share.before, "; restore the sampler from the same state"));
+  }
+  std::int64_t const size = static_cast<std::int64_t>(share.draws.size());
+  if (saved.taken > 0 && (share.first_id != saved.first_id || size != saved.share)) {
+    fail(Errc::invalid_argument,
+         text("LoaderOptions::resume is inside an episode, in a share of ", saved.share,
+              " samples from id ", saved.first_id, "; this share has ", size, " samples from id ",
+              share.first_id, ". Go on to the end of the episode with the number of replicas and ",
+              "of samples in an episode that there were, and change them there; or, to have the ",
+              "whole episode again, set LoaderPosition::taken to 0"));
+  }
+  if (saved.taken > 0 && saved.taken >= size) {
+    fail(Errc::invalid_argument,
+         text("there is nothing behind ", saved.taken, " samples of a share of ", size,
+              "; LoaderOptions::resume is no position of a loader"));
+  }
+}
+
+/// A source that says of which run its draws are: `source.state()`, with `consumed` as it was
+/// before the first of them. It is called while `next` runs on another thread.
+template <class S>
+concept DrawsOfSampler = DrawSource<S> && requires(S const& source) {
+  static_cast<SamplerState const&>(source.state());
+};
+
+/// The episodes of a sampler, without end. Keeps a reference to it; nobody else draws, restores or
+/// looks at its position meanwhile: threads of a loader draw ahead. `Loader::state()` is what a
+/// checkpoint takes.
 ///
 /// The id of a sample is its place among all samples of the run, over all replicas, copies counted:
 /// the same after a resume and with another number of replicas, and never that of another sample.
@@ -39,9 +75,9 @@ class EpisodeDraws {
   /// Errors: invalid_argument unless 0 <= replica < replicas.
   EpisodeDraws(Sampler& sampler, int replica, int replicas)
       : sampler_(&sampler),
+        begin_(sampler.state()),
         replica_(replica),
-        replicas_(replicas),
-        full_(sampler.state().exhausted != Exhausted::retain) {
+        replicas_(replicas) {
     if (replica < 0 || replica >= replicas) {
       fail(Errc::invalid_argument, text("replica ", replica, " is not one of ", replicas));
     }
@@ -49,19 +85,19 @@ class EpisodeDraws {
 
   bool next(DrawnShare& share) {
     share.before = sampler_->consumed();
-    sampler_->next(replica_, replicas_, share.draws);
+    std::int64_t const samples = sampler_->next(replica_, replicas_, share.draws);
     share.after = sampler_->consumed();
-    std::int64_t const samples =
-        full_ ? sampler_->options().samples_per_episode : share.after - share.before;
     share.first_id = share.before + split_evenly(samples, replicas_, replica_).begin;
     return true;
   }
+  /// The sampler's state when this was made; later ones differ in `consumed` alone.
+  [[nodiscard]] SamplerState const& state() const noexcept { return begin_; }
 
  private:
   Sampler* sampler_;
+  SamplerState begin_;
   int replica_;
   int replicas_;
-  bool full_;
 };
 
 /// One replica's share of an evaluation, then the end. Ids are those of the enumeration.

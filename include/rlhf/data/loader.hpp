@@ -3,12 +3,14 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/math.hpp>
 #include <rlhf/core/monitor.hpp>
 #include <rlhf/core/thread_group.hpp>
 #include <rlhf/data/collate.hpp>
 #include <rlhf/data/detail/fault.hpp>
 #include <rlhf/data/draws.hpp>
 #include <rlhf/data/loader_options.hpp>
+#include <rlhf/data/loader_state.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -31,10 +33,10 @@ namespace rlhf::inline v0::data {
 /// exist beside the caller's, and their memory goes round. An episode's share is cut into batches,
 /// the last one with what is left; a replica without samples gets one empty batch an episode. Where
 /// samples do not divide by replicas, shares differ by one, and numbers of batches may, too.
-/// A checkpoint takes `position()`, not the sampler's `consumed()`, which is ahead.
+/// A checkpoint takes `state()`: the sampler is ahead, and belongs to the threads meanwhile.
 ///
 /// Cost: a lock twice a batch; no allocation of its own in the steady state.
-/// Thread safety: one caller of `next`; items and collate are used by all threads at a time.
+/// Thread safety: one caller; items and collate are used by all threads at a time.
 template <DrawSource Draws, ItemSource Items, Collate<Items> Collator>
 class Loader {
  public:
@@ -64,9 +66,10 @@ class Loader {
 
   /// Replaces `batch` by the next one. False at the end of the draws, which episodes do not have.
   ///
-  /// Errors: what a dataset, the collate function or the sampler threw for this batch, as an Error
-  /// that names batch, dataset, item and sample; the next call goes on behind that batch, and
-  /// `batch` holds nothing of use.
+  /// Errors: what a dataset or the collate function threw for this batch, as an Error that names
+  /// batch, dataset, item and sample; the next call goes on behind that batch, and `batch` holds
+  /// nothing of use. What the draws threw, or that LoaderOptions::resume is no position in them:
+  /// there is no more to come then, and the position stays.
   /// timeout when no batch came in time; it may be called again.
   bool next(Batch& batch) {
     Slot& slot = slots_[static_cast<std::size_t>(taken_) % slots_.size()];
@@ -96,10 +99,18 @@ class Loader {
   }
 
   /// Where a run that stops now goes on: behind the batch that `next` gave last.
-  /// Errors: invalid_argument before the first batch, when there is nothing to go on from.
+  /// Errors: invalid_argument before the first batch, unless the draws or the options say where.
   [[nodiscard]] LoaderPosition position() const {
-    expects(info_.episode >= 0, "a loader has a position from its first batch on");
+    expects(position_.consumed >= 0,
+            "a loader of such draws has a position from its first batch on");
     return position_;
+  }
+  /// The position and which run it is of, to be saved. May be called while threads draw ahead.
+  template <DrawsOfSampler D = Draws>
+  [[nodiscard]] LoaderState state() const {
+    LoaderState state{static_cast<D const&>(draws_).state(), position_};
+    state.sampler.consumed = position_.consumed;
+    return state;
   }
   /// Of the batch that `next` gave last.
   [[nodiscard]] BatchInfo const& info() const noexcept { return info_; }
@@ -130,9 +141,21 @@ class Loader {
     expects(options.threads >= 0, "LoaderOptions::threads must be 0 (none) or more");
     expects(options.ahead >= 1, "LoaderOptions::ahead must be 1 or more");
     expects(options.batch_size >= 0, "LoaderOptions::batch_size must be 0 (all) or more");
-    expects(options.skip >= 0 && (options.skip == 0 || options.batch_size > 0),
-            "LoaderOptions::skip must be 0 or more, and needs a batch_size");
+    expects(!options.resume || (options.resume->consumed >= 0 && options.resume->taken >= 0),
+            "the numbers of LoaderOptions::resume must be 0 or more");
     return static_cast<std::size_t>(options.threads == 0 ? 1 : options.ahead);
+  }
+
+  /// Where the first batch begins; at -1 where that is not known.
+  [[nodiscard]] LoaderPosition beginning() const {
+    if (options_.resume && options_.resume->taken > 0) {
+      return *options_.resume;
+    }
+    if constexpr (DrawsOfSampler<Draws>) {
+      return {draws_.state().consumed, 0, 0, 0};
+    } else {
+      return options_.resume.value_or(LoaderPosition{-1, 0, 0, 0});
+    }
   }
 
   void stop() noexcept {
@@ -198,7 +221,8 @@ class Loader {
     if (ended_) {
       return State::end;
     }
-    job.fault.record([&] { return text("drawing episode ", episode_ + 1); },
+    std::int64_t const wanted = episode_ + 1;
+    job.fault.record([&] { return text("drawing episode ", wanted); },
                      [&] {
                        if (!fresh_ && at_ == share_size()) {
                          ended_ = true;  // unless there is more
@@ -221,8 +245,11 @@ class Loader {
     at_ += count;
     ++batch_;
     fresh_ = false;
-    job.next =
-        job.info.last ? LoaderPosition{share_.after, 0} : LoaderPosition{share_.before, batch_};
+    if (!job.fault.set) {
+      behind_ = job.info.last ? LoaderPosition{share_.after, 0, 0, 0}
+                              : LoaderPosition{share_.before, at_, share_.first_id, share_size()};
+    }
+    job.next = behind_;
     return State::ready;
   }
   [[nodiscard]] std::int64_t share_size() const noexcept {
@@ -233,20 +260,14 @@ class Loader {
     fresh_ = true;
     at_ = 0;
     batch_ = 0;
-    if (episode_ == 0 && options_.skip > 0) {
-      if (options_.skip > (share_size() - 1) / options_.batch_size) {
-        ended_ = true;
-        fail(Errc::invalid_argument,
-             text("there is nothing behind ", options_.skip, " batches of ", options_.batch_size,
-                  " samples in an episode of ", share_size(),
-                  "; LoaderOptions::skip is for the sampler position and batch size it was saved ",
-                  "with"));
-      }
-      at_ = options_.skip * options_.batch_size;
-      batch_ = options_.skip;
+    if (episode_ == 0 && options_.resume) {
+      ended_ = true;  // unless there is such a position
+      check_position(*options_.resume, share_);
+      ended_ = false;
+      at_ = options_.resume->taken;
+      batch_ = at_ == 0 || options_.batch_size == 0 ? at_ : ceil_div(at_, options_.batch_size);
     }
   }
-
   /// Fetches and collates what was drawn.
   void fill(Job& job, Slot& slot, State state) {
     if (state == State::end) {
@@ -309,6 +330,7 @@ class Loader {
   std::int64_t drawn_ = 0;
   bool fresh_ = false;  ///< Nothing of the share was given out, though it may be empty.
   bool ended_ = false;
+  LoaderPosition behind_ = beginning();  ///< Of what was drawn last.
 
   Monitor monitor_;  ///< Guards the slots' states and both counts.
   std::vector<Slot> slots_;
@@ -318,7 +340,7 @@ class Loader {
 
   Job job_;  ///< Of the caller, when there are no threads.
   BatchInfo info_{-1, 0, false, 0, 0};
-  LoaderPosition position_;
+  LoaderPosition position_ = beginning();
   Worker worker_;
   ThreadGroup<Worker> threads_;
 };

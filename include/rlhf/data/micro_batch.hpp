@@ -175,8 +175,8 @@ inline bool halve_costliest(std::span<std::int64_t const> lengths, TokenCost cos
 /// by_length: by sum, first fit, the longest first, at most 11/9 of the fewest groups and one; by
 /// padded size, neighbours in the order of lengths. A function of the arguments alone. Where fewer
 /// than `at_least` come out, costly groups are halved, and then empty ones added.
-/// Cost: n log n. Errors: invalid_argument, naming the sample, for one longer than the budget or a
-/// length below 0.
+/// Cost: n log n; where groups are halved, each time a pass over all samples. Errors:
+/// invalid_argument, naming the sample, for one longer than the budget or a length below 0.
 [[nodiscard]] inline Rows<std::int64_t> micro_batches_by_tokens(
     std::span<std::int64_t const> lengths, TokenBudget const& budget) {
   expects(budget.tokens > 0, "TokenBudget::tokens must be 1 or more");

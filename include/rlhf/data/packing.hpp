@@ -45,6 +45,12 @@ struct PackPlan {
                                            std::int64_t length,
                                            Grouping grouping = Grouping::by_length) {
   expects(length > 0 && length <= INT32_MAX, "the length of a packed row must be 1 to 2^31 - 1");
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    if (lengths[i] < 0 || lengths[i] > length) {
+      fail(Errc::invalid_argument, text("sequence ", i, " has ", lengths[i], " positions, a row ",
+                                        "has ", length, "; cut it, or choose longer rows"));
+    }
+  }
   PackPlan plan;
   plan.length = length;
   plan.sequences = micro_batches_by_tokens(lengths, {.tokens = length, .grouping = grouping});

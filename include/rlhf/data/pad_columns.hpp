@@ -32,15 +32,25 @@ inline constexpr bool is_rows = false;
 template <class T>
 inline constexpr bool is_rows<Rows<T>> = true;
 
-/// The value as a column's type holds it.
+[[noreturn]] inline void no_such_value(double value, std::string_view name) {
+  fail(Errc::invalid_argument,
+       text("the column ", name, " cannot be padded with ", value, "; its type lacks it"));
+}
+
+/// The value as a column's type holds it: integers exactly, others rounded, but not to infinity.
 template <class T>
 [[nodiscard]] T value_as(double value, std::string_view name) {
   if constexpr (std::is_integral_v<T>) {
     constexpr double limit = static_cast<double>((std::numeric_limits<T>::max)() / 2 + 1) * 2;
     constexpr double least = static_cast<double>(std::numeric_limits<T>::lowest());
     if (!(value >= least && value < limit) || static_cast<double>(static_cast<T>(value)) != value) {
-      fail(Errc::invalid_argument,
-           text("the column ", name, " cannot be padded with ", value, "; its type lacks it"));
+      no_such_value(value, name);
+    }
+  } else if constexpr (std::is_floating_point_v<T>) {
+    constexpr double most = static_cast<double>((std::numeric_limits<T>::max)());
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if ((value > most && value != infinity) || (value < -most && value != -infinity)) {
+      no_such_value(value, name);
     }
   }
   return static_cast<T>(value);

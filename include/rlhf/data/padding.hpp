@@ -26,8 +26,9 @@ template <class T>
 struct Padding {
   T value{};
   PadSide side = PadSide::right;
-  std::int64_t multiple_of = 1;  ///< The width is rounded up to it.
-  std::int64_t width = 0;        ///< 0: the longest row. Else exactly this; longer rows are errors.
+  std::int64_t multiple_of = 1;
+  /// 0: the longest row. Else this; longer rows are errors. Rounded up to `multiple_of`, too.
+  std::int64_t width = 0;
 };
 
 /// Rows of one width. Shape (rows, width, inner), row-major.

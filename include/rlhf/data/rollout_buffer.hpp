@@ -94,8 +94,8 @@ class RolloutBuffer {
       fail(Errc::invalid_argument, text("episode ", episode, " has ", rows, " samples, ",
                                         options_.samples, " were declared"));
     }
-    if (!kept_.empty()) {  // all columns fit before any is changed
-      for_each_pair(kept_.back().batch, rollouts, [](std::string_view, auto& column, auto& other) {
+    for (Episode& kept : kept_) {  // all columns fit before any is changed
+      for_each_pair(kept.batch, rollouts, [](std::string_view, auto& column, auto& other) {
         detail::adopt_shape(column, other);
       });
     }

@@ -143,6 +143,9 @@ class Sampler {
   }
   /// Goes where the state was taken.
   ///
+  /// With another size of episodes, accepted, it still goes on exactly there: cycle and retain in
+  /// every case. With drop, where what is left out depends on the size, the same number of samples
+  /// is mostly another place; that is an error which names the `consumed` of the right one.
   /// Errors: invalid_argument that names what differs between the state and this sampler and is not
   /// accepted, or a position that this sampler cannot take. After an error nothing has moved.
   void restore(State const& saved, AcceptedChanges const& accepted = {}) {
@@ -152,6 +155,9 @@ class Sampler {
       fail(Errc::invalid_argument,
            text("the sampler state stands at ", saved.consumed, " consumed samples, which is no ",
                 "multiple of repeats, ", options_.repeats, ", up to ", largest_consumed));
+    }
+    if constexpr (Mode == Exhausted::drop) {
+      expect_same_place(saved);
     }
     seek(saved.consumed);
   }
@@ -163,6 +169,29 @@ class Sampler {
   /// Prompts taken so far, over all datasets.
   [[nodiscard]] std::int64_t position() const noexcept {
     return interleave_ ? position_ : cursors_[0].position();
+  }
+  /// With drop: throws where the state's number of samples is another place of the order here.
+  void expect_same_place(State const& saved) const {
+    std::int64_t const size = options_.dataset_sizes[0];
+    std::int64_t const prompts = saved.repeats > 0 ? saved.samples_per_episode / saved.repeats : 0;
+    if (saved.exhausted != Mode || saved.dataset_sizes != options_.dataset_sizes ||
+        (prompts == prompts_per_episode() && saved.repeats == options_.repeats)) {
+      return;
+    }
+    expects(prompts > 0 && prompts <= size, "the sampler state has episodes that no run can have");
+    Items was(CursorOptions{.size = size, .batch = prompts});
+    was.seek(saved.consumed / saved.repeats);
+    Items now(CursorOptions{.size = size, .batch = prompts_per_episode()});
+    std::int64_t const same = now.position_of(was.epoch(), was.offset());
+    now.seek(saved.consumed / options_.repeats);
+    if (now.position() != same) {
+      fail(Errc::invalid_argument,
+           text("the sampler state stands in epoch ", was.epoch(), ", behind ", was.offset(),
+                " items of it. With Exhausted::drop, of episodes of ", prompts_per_episode(),
+                " prompts instead of ", prompts, ", ", saved.consumed,
+                " consumed samples would be another place. Keep the episodes, or go on there with ",
+                "a sampler made with SamplerOptions::consumed = ", same * options_.repeats));
+    }
   }
   /// Goes where a run stands that has taken `consumed` samples.
   void seek(std::int64_t consumed) noexcept {

@@ -46,14 +46,14 @@ using SamplerState = BasicSamplerState<>;
 inline constexpr std::string_view sampler_state_format = "rlhf-sampler-state";
 inline constexpr std::int64_t sampler_state_version = 2;
 
-/// The state as text: `key = value` lines, a checksum at the end. `parse_sampler_state` reads it.
+namespace detail {
+
 template <class Late>
-[[nodiscard]] std::string to_text(BasicSamplerState<Late> const& state) {
+void put_sampler_state(TextRecordWriter& writer, BasicSamplerState<Late> const& state) {
   std::vector<rlhf::detail::late<std::string, Late>> fingerprints;
   for (std::uint64_t const fingerprint : state.dataset_fingerprints) {
     fingerprints.push_back(hex_text(fingerprint));
   }
-  TextRecordWriter writer(sampler_state_format, sampler_state_version);
   writer.field("consumed", state.consumed)
       .field("samples_per_episode", state.samples_per_episode)
       .field("repeats", state.repeats)
@@ -73,7 +73,17 @@ template <class Late>
     }
     writer.field("begin", stage.begin).list("weights", weights);
   }
-  return writer.list("fingerprints", fingerprints).finish();
+  writer.list("fingerprints", fingerprints);
+}
+
+}  // namespace detail
+
+/// The state as text: `key = value` lines, a checksum at the end. `parse_sampler_state` reads it.
+template <class Late>
+[[nodiscard]] std::string to_text(BasicSamplerState<Late> const& state) {
+  TextRecordWriter writer(sampler_state_format, sampler_state_version);
+  detail::put_sampler_state(writer, state);
+  return writer.finish();
 }
 
 namespace detail {
@@ -137,16 +147,10 @@ template <class Late>
   return stage;
 }
 
-}  // namespace detail
-
-/// Reads what `to_text` wrote. `origin`, a path, is for messages.
-///
-/// Errors: corrupted when the text is truncated, damaged, or holds a key or value that it should
-/// not; invalid_argument when a newer version wrote it. Never accepts a text in part.
-template <class Late = void>
-[[nodiscard]] BasicSamplerState<Late> parse_sampler_state(
-    std::string_view text, std::string_view origin = "sampler state") {
-  TextRecordReader reader(text, sampler_state_format, sampler_state_version, origin);
+/// The next lines, as `put_sampler_state` wrote them, up to the end.
+template <class Late>
+[[nodiscard]] BasicSamplerState<Late> next_sampler_state(TextRecordReader& reader,
+                                                         bool has_stages) {
   BasicSamplerState<Late> state;
   state.consumed = reader.next_count("consumed");
   state.samples_per_episode = reader.next_count("samples_per_episode");
@@ -156,24 +160,24 @@ template <class Late = void>
     reader.bad_value("shuffle", "true or false");
   }
   state.shuffle = shuffle == "true";
-  state.repeat = detail::next_choice(reader, "repeat", {Repeat::adjacent, Repeat::whole_list});
+  state.repeat = next_choice(reader, "repeat", {Repeat::adjacent, Repeat::whole_list});
   state.seed = reader.next_number("seed");
-  state.seeding = detail::next_choice(reader, "seeding", {Seeding::per_dataset, Seeding::shared});
+  state.seeding = next_choice(reader, "seeding", {Seeding::per_dataset, Seeding::shared});
   state.order = reader.next("order");
-  state.exhausted = detail::next_choice(reader, "exhausted",
-                                        {Exhausted::cycle, Exhausted::drop, Exhausted::retain});
-  state.dataset_sizes = detail::next_counts<Late>(reader, "dataset_sizes");
-  state.ratios = detail::next_counts<Late>(reader, "ratios");
-  std::int64_t const stages = reader.version() == 1 ? 0 : reader.next_count("stages");
+  state.exhausted =
+      next_choice(reader, "exhausted", {Exhausted::cycle, Exhausted::drop, Exhausted::retain});
+  state.dataset_sizes = next_counts<Late>(reader, "dataset_sizes");
+  state.ratios = next_counts<Late>(reader, "ratios");
+  std::int64_t const stages = has_stages ? reader.next_count("stages") : 0;
   std::size_t const datasets = state.dataset_sizes.size();
   for (std::int64_t s = 0; s < stages; ++s) {
-    state.stages.push_back(detail::next_stage<Late>(reader, datasets));
+    state.stages.push_back(next_stage<Late>(reader, datasets));
     if (s == 0 ? state.stages[0].begin != 0
                : state.stages.back().begin <= state.stages[state.stages.size() - 2].begin) {
       reader.bad_value("begin", "0 for the first stage and more for every further one");
     }
   }
-  detail::next_words(reader, "fingerprints", [&](std::string_view word) {
+  next_words(reader, "fingerprints", [&](std::string_view word) {
     return parse_hex(word, state.dataset_fingerprints.emplace_back());
   });
   reader.finish();
@@ -187,15 +191,32 @@ template <class Late = void>
   return state;
 }
 
+}  // namespace detail
+
+/// Reads what `to_text` wrote. `origin`, a path, is for messages.
+///
+/// Errors: corrupted when the text is truncated, damaged, or holds a key or value that it should
+/// not; invalid_argument when a newer version wrote it. Never accepts a text in part.
+template <class Late = void>
+[[nodiscard]] BasicSamplerState<Late> parse_sampler_state(
+    std::string_view text, std::string_view origin = "sampler state") {
+  TextRecordReader reader(text, sampler_state_format, sampler_state_version, origin);
+  return detail::next_sampler_state<Late>(reader, reader.version() > 1);
+}
+
 /// What may differ between a state and the run that goes on from it. Everything is refused unless
 /// named, because the run is then no longer the one that would have gone on without a stop: the
-/// position is kept as a number of samples and read in terms of the new options.
+/// position is kept as a number of samples and read in terms of the new options. So items of the
+/// epochs under way come again or are left out, except where only samples_per_episode differs.
 struct AcceptedChanges {
   bool dataset_sizes = false;  ///< Datasets grew, shrank, or there are more or fewer of them.
-  bool contents = false;       ///< Fingerprints of datasets differ.
-  bool ratios = false;         ///< Ratios, weights or the schedule differ.
-  bool episode = false;        ///< samples_per_episode, repeats or repeat differ.
-  bool order = false;          ///< seed, seeding, shuffle, order policy or exhausted differ.
+  bool contents = false;       ///< Fingerprints of datasets differ, or are no longer given.
+  /// Ratios, weights or the schedule differ. Weights that are to change on the way are another
+  /// matter: a stage of the schedule that begins at the position or behind it leaves every dataset
+  /// where it was, and is accepted here, too.
+  bool ratios = false;
+  bool episode = false;  ///< samples_per_episode, repeats or repeat differ.
+  bool order = false;    ///< seed, seeding, shuffle, order policy or exhausted differ.
 };
 
 namespace detail {
@@ -251,13 +272,18 @@ void check_compatible(BasicSamplerState<Late> const& saved, BasicSamplerState<La
                 saved.dataset_sizes.size(), now.dataset_sizes.size());
   found.compare_each(accepted.dataset_sizes, "dataset_sizes", "size", saved.dataset_sizes,
                      now.dataset_sizes);
-  if (!saved.dataset_fingerprints.empty() && !now.dataset_fingerprints.empty()) {
-    for (std::size_t d = 0;
-         d < saved.dataset_fingerprints.size() && d < now.dataset_fingerprints.size(); ++d) {
-      found.compare(accepted.contents, "contents", text("the fingerprint of dataset ", d),
-                    hex_text(saved.dataset_fingerprints[d]), hex_text(now.dataset_fingerprints[d]));
+  // A state without fingerprints has nothing to compare; a run without them would not notice.
+  for (std::size_t d = 0; d < saved.dataset_fingerprints.size(); ++d) {
+    bool const given = !now.dataset_fingerprints.empty();
+    if (given && d >= now.dataset_fingerprints.size()) {
+      break;  // there are fewer datasets
     }
+    found.compare(accepted.contents, "contents", text("the fingerprint of dataset ", d),
+                  hex_text(saved.dataset_fingerprints[d]),
+                  given ? hex_text(now.dataset_fingerprints[d]) : std::string("not given"));
   }
+  bool const ratios =
+      !accepted.ratios && !(saved.ratios == now.ratios && saved.stages == now.stages);
   found.compare_each(accepted.ratios, "ratios", "ratio", saved.ratios, now.ratios);
   if (!(saved.stages == now.stages)) {
     found.compare(accepted.ratios, "ratios", "the weights", detail::stages_text(saved.stages),
@@ -278,7 +304,10 @@ void check_compatible(BasicSamplerState<Late> const& saved, BasicSamplerState<La
     fail(Errc::invalid_argument,
          text("the sampler state is of another run", found.text_of(),
               ". Restore the old values, or go on with what there is now: set what stands in ",
-              "brackets in the data::AcceptedChanges given to restore"));
+              "brackets in the data::AcceptedChanges given to restore. The position then stays a ",
+              "number of samples, so items may come again or be left out",
+              ratios ? "; to change weights without that, add a stage to SamplerOptions::schedule"
+                     : ""));
   }
 }
 

@@ -109,10 +109,11 @@ class TextRecordWriter {
 /// Reads such a text, line by line, in the order in which it was written.
 ///
 /// Every error names `origin` (a path), the line and what was expected there. Errors: corrupted
-/// when the text is not what a writer wrote, invalid_argument when a newer version wrote it.
+/// when the text is not what a writer wrote, invalid_argument when a newer version wrote it. Every
+/// version ends in the checksum, which is looked at first: a damaged version number is damage.
 class TextRecordReader {
  public:
-  /// Checks the first line, the version, and the checksum. Keeps views of `text` and `origin`.
+  /// Checks the first line, the checksum, and the version. Keeps views of `text` and `origin`.
   template <class = void>
   TextRecordReader(std::string_view text, std::string_view format, std::int64_t newest_version,
                    std::string_view origin)
@@ -126,13 +127,13 @@ class TextRecordReader {
     if (!parse_number(line_.substr(format.size() + 1), version) || version == 0) {
       bad("there is no version number behind ", format);
     }
+    check_sum();
     if (version > static_cast<std::uint64_t>(newest_version)) {
       fail(Errc::invalid_argument,
            rlhf::text(origin_, " is a ", format, " of version ", version, ", this program reads ",
                       "versions up to ", newest_version, "; use the newer program that wrote it"));
     }
     version_ = static_cast<std::int64_t>(version);
-    check_sum();
     advance();
   }
 

@@ -14,6 +14,12 @@ namespace detail {
 template <class Node>
 inline constexpr bool makes_value = !std::is_same_v<typename Node::Output, Nothing>;
 
+/// Whether a node runs once for the rows of an episode, between prompts and training.
+template <class Node>
+inline constexpr bool is_of_rollout =
+    Node::kind == NodeKind::prompts || Node::kind == NodeKind::stage ||
+    Node::kind == NodeKind::compute;
+
 /// The number of nodes that make T, and the last of them.
 template <class T, class... Nodes>
 inline constexpr int producer_count = (0 + ... +

@@ -93,7 +93,8 @@ struct ComputeNode {
   static constexpr NodeKind kind = NodeKind::compute;
   using Model = M;
   using Inputs = typename detail::SignatureOf<F>::Arguments;
-  using Output = typename detail::SignatureOf<F>::Result;
+  using Result = typename detail::SignatureOf<F>::Result;
+  using Output = std::conditional_t<std::is_void_v<Result>, detail::Nothing, Result>;
   std::string_view name;
   M* model;
   F function;
@@ -140,7 +141,8 @@ template <class M>
   return {name, &model, options};
 }
 /// A stage without a model: `Value function(A const&, B const&)` from the values of those types,
-/// row by row, on the ranks of `where`.
+/// row by row, on the ranks of `where`; or `void function(...)` that only looks at them, such as a
+/// log on one rank.
 template <class M, class F>
 [[nodiscard]] ComputeNode<M, F> compute(std::string_view name, M& where, F function) {
   return {name, &where, std::move(function)};

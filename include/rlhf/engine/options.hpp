@@ -22,7 +22,11 @@ struct Options {
   bool resume = true;               ///< Goes on from the newest checkpoint, if there is one.
   std::int64_t evaluate_every = 0;  ///< Episodes between evaluations; 0: none.
   bool evaluate_before = false;     ///< Whether to evaluate before the first episode, too.
-  std::uint64_t seed = 0;           ///< Of the order of rows in training.
+  /// Whether models that share ranks take turns on the device: before a phase of one, the others'
+  /// memory is offloaded (`runtime::Offloadable`) and what the phase needs is brought back.
+  bool offload = false;
+  std::int64_t trace_events = 0;  ///< Room of the trace of a rank, 48 bytes each; 0: no trace.
+  std::uint64_t seed = 0;         ///< Of the order of rows in training.
 };
 
 /// What happened in one episode, on this rank.
@@ -31,11 +35,10 @@ struct EpisodeReport {
   std::int64_t rows = 0;         ///< Samples over all ranks.
   std::int64_t version = 0;      ///< Of the weights that generated it.
   std::int64_t version_lag = 0;  ///< Episodes of training behind those it was trained with.
-  double seconds = 0;            ///< Wall time of the whole round.
+  double seconds = 0;            ///< Wall time until all is done but the checkpoint.
   double rollout_seconds = 0;    ///< In stages, computations and waiting for rows.
   double train_seconds = 0;
   double sync_seconds = 0;
-  double save_seconds = 0;
   std::int64_t sync_bytes = 0;  ///< Between ranks, over all destinations.
 };
 

@@ -2,8 +2,7 @@
 /// Adapters of low rank as parameters: how A and B are cut where the weight is cut, their names,
 /// their start. Layer: parallel.
 ///
-///     void parameters(auto&& visit) {   // a weight (out, in) cut by rows, its A whole, its B by
-///     rows
+///     void parameters(auto&& visit) {  // a weight and its B cut by rows, its A whole
 ///       rlhf::lora::parameters(visit, weight, {.a = a, .b = b}, [&](auto&& each) {
 ///         each("mlp.up_proj.weight", weight, rlhf::shard::rows());
 ///       });
@@ -24,7 +23,6 @@
 #include <rlhf/tensor/low_rank.hpp>
 #include <rlhf/tensor/tensor_view.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -192,7 +190,7 @@ void fill_a(TensorView const& a, Holding const& holding, std::uint64_t seed,
   each(a.shape, [&](Extents const& at) { detail::put_float(a.dtype, address(at), 0.0F); });
   CounterRandom const random(seed, Fingerprint().add(name).value());
   auto const in = static_cast<double>(holding.global[holding.global.rank() - 1]);
-  auto const bound = static_cast<float>(1.0 / std::sqrt(in));
+  auto const bound = static_cast<float>(1.0 / __builtin_sqrt(in));
   Extents const strides = row_major_strides(holding.global);
   for (HeldBox const& held : holding.boxes) {
     each(held.box.extent, [&](Extents const& at) {

@@ -13,6 +13,7 @@
 #include <rlhf/plan/placement.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/relay.hpp>
+#include <rlhf/plan/schedule_size.hpp>
 #include <rlhf/plan/simulate.hpp>
 #include <rlhf/plan/topology.hpp>
 
@@ -572,8 +573,9 @@ class Builder {
 /// equal arguments gets an equal plan. `topology` matters for the hierarchical and the automatic
 /// route only; the automatic one also chooses a bucket of at most `bucket_bytes`.
 /// Errors: incompatible_policy naming the parameter and rank where a name, shape, type or box has
-/// no source, or the route cannot serve the layouts. Cost: about the distinct ways in which
-/// parameters lie on both sides, times the ranks that hold each.
+/// no source, or the route cannot serve the layouts; invalid_argument where buckets are so small
+/// that a rank would have more than `most_buckets` (plan/schedule_size.hpp). Cost: about the
+/// distinct ways in which parameters lie on both sides, times the ranks that hold each.
 template <class T>
 [[nodiscard]] BasicPlan<T> build(BasicPlacement<T> const& source,
                                  BasicPlacement<T> const& destination, Options const& options,
@@ -588,7 +590,9 @@ template <class T>
     }
   }
   if (options.route != Route::automatic) {
-    return detail::Builder<T>(source, destination, options, topology).build();
+    BasicPlan<T> made = detail::Builder<T>(source, destination, options, topology).build();
+    check_buckets(made);
+    return made;
   }
   // The moves do not depend on the size of buckets, so that costs a prediction each.
   constexpr std::int64_t least_bucket = std::int64_t{1} << 20;
@@ -616,6 +620,7 @@ template <class T>
       }
     }
   }
+  check_buckets(best);
   return best;
 }
 

@@ -177,10 +177,18 @@ class ModelPlacer {
                                           expert, "; the model has ", model_.experts));
       }
       auto& ranks = ranks_of_expert[static_cast<std::size_t>(expert)];
-      auto const rank = static_cast<int>(slot / (slots / expert_ranks_));
-      if (ranks.empty() || ranks.back() != rank) {  // slots ascend, so ranks do
-        ranks.push_back(rank);
+      std::int64_t const each = slots / expert_ranks_;
+      auto const rank = static_cast<int>(slot / each);
+      if (!ranks.empty() && ranks.back() == rank) {  // slots ascend, so ranks do
+        std::int64_t other = rank * each;
+        while (side.expert_slots[static_cast<std::size_t>(other)] != expert) {
+          ++other;
+        }
+        fail(Errc::invalid_argument, text("expert ", expert, " lies in slots ", other - rank * each,
+                                          " and ", slot - rank * each, " of expert rank ", rank,
+                                          "; a rank may hold an expert once"));
       }
+      ranks.push_back(rank);
     }
     Distinct<rlhf::detail::late_vector<int, T>> sets(expert_sets_);
     for (std::size_t expert = 0; expert < ranks_of_expert.size(); ++expert) {

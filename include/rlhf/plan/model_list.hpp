@@ -49,7 +49,8 @@ struct BasicSide {
   rlhf::detail::late_vector<int, T> world_ranks;     ///< Of the module's ranks; empty: 0, 1, ...
   rlhf::detail::late_vector<int, T> expert_slots;    ///< The expert in each physical slot, slots
                                                      ///< dealt to expert ranks in even runs; an
-                                                     ///< expert may have several. Empty: in order.
+                                                     ///< expert may have several, each on a rank
+                                                     ///< of its own. Empty: in order.
 };
 using Side = BasicSide<>;
 

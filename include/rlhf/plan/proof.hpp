@@ -142,7 +142,8 @@ class Proof {
   }
 
  private:
-  /// Every destination parameter belongs to one kind, of its shape, types and patterns.
+  /// Every destination parameter belongs to one kind, of its shape, types and patterns; every other
+  /// of the source is named as left over.
   [[nodiscard]] std::string check_kinds() {
     if (plan_.parameters.size() != destination_.parameters.size()) {
       return text("the plan has ", plan_.parameters.size(), " parameters, the destination ",
@@ -154,6 +155,7 @@ class Proof {
     }
     rlhf::detail::sort(by_name);
     rlhf::detail::late_vector<int, T> seen(plan_.parameters.size(), 0);
+    rlhf::detail::late_vector<std::uint8_t, T> used(source_.parameters.size(), 0);
     patterns_.clear();
     for (Kind const& kind : plan_.kinds) {
       patterns_.emplace_back(-1, -1);
@@ -172,6 +174,7 @@ class Proof {
                       " or has no source");
         }
         PlacedParameter const& from = source_.parameters[by_name[at].second];
+        used[by_name[at].second] = 1;
         bool const first = patterns_.back().first < 0;
         if (from.global != kind.global || to.global != kind.global ||
             from.dtype != kind.source_dtype || to.dtype != kind.destination_dtype ||
@@ -184,6 +187,20 @@ class Proof {
     for (std::size_t p = 0; p < seen.size(); ++p) {
       if (seen[p] == 0) {
         return text("parameter ", plan_.parameters[p], " belongs to no kind");
+      }
+    }
+    for (std::string_view const name : plan_.unused) {
+      std::size_t const at =
+          rlhf::detail::first_not(by_name, [&](auto const& entry) { return entry.first < name; });
+      if (at == by_name.size() || by_name[at].first != name || used[by_name[at].second]++ != 0) {
+        return text("the plan leaves over ", name,
+                    ", which the source does not hold, or the destination takes");
+      }
+    }
+    for (std::size_t s = 0; s < used.size(); ++s) {
+      if (used[s] == 0) {
+        return text("parameter ", source_.parameters[s].name,
+                    " of the source is neither taken nor named as left over");
       }
     }
     return {};
@@ -325,7 +342,8 @@ class Proof {
 
 /// An empty string when the plan is an exact cover, else a sentence naming the first thing wrong: a
 /// parameter without a kind, a move whose sources do not hold its bytes or that is not dealt out
-/// once, a destination that no hop reaches, an element written twice, one not written.
+/// once, a destination that no hop reaches, an element written twice, one not written, a source
+/// parameter that is neither taken nor named as left over.
 ///
 /// Independent of `build`: it only reads the plan and the placements. A destination's own boxes
 /// must be disjoint on a rank. Cost: every rank's boxes of every kind, n log n.

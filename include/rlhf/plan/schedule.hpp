@@ -7,6 +7,7 @@
 #include <rlhf/plan/bucket_fill.hpp>
 #include <rlhf/plan/flows.hpp>
 #include <rlhf/plan/plan.hpp>
+#include <rlhf/plan/schedule_size.hpp>
 #include <rlhf/plan/turns.hpp>
 
 #include <cstddef>
@@ -241,15 +242,20 @@ class Scheduler {
 
 }  // namespace detail
 
-/// What one world rank does. Cost: the plan's moves, n log n in the rank's own pieces.
+/// What one world rank does. Errors: invalid_argument where a rank would have more than
+/// `most_buckets` (plan/schedule_size.hpp). Cost: the plan's moves, n log n in the rank's own
+/// pieces.
 template <class T>
 [[nodiscard]] BasicSchedule<T> schedule(BasicPlan<T> const& plan, int world_rank) {
+  check_buckets(plan);
   return detail::Scheduler<T>(plan, world_rank).schedule();
 }
 
 /// What all ranks do together, for looking at and proving: as large as ranks times parameters.
+/// Errors: as of one rank's.
 template <class T>
 [[nodiscard]] BasicSchedule<T> schedule(BasicPlan<T> const& plan) {
+  check_buckets(plan);
   return detail::Scheduler<T>(plan, -1).schedule();
 }
 

@@ -30,9 +30,11 @@ struct SteadyClock final {
     if (file >= 0) {
       ::close(file);
     }
-    which.add(std::string_view(text, count > 0 ? static_cast<std::size_t>(count) : 0));
+    which.add(std::string_view(static_cast<char const*>(text),
+                               count > 0 ? static_cast<std::size_t>(count) : 0));
     count = ::readlink("/proc/self/ns/time", text, sizeof text);
-    which.add(std::string_view(text, count > 0 ? static_cast<std::size_t>(count) : 0));
+    which.add(std::string_view(static_cast<char const*>(text),
+                               count > 0 ? static_cast<std::size_t>(count) : 0));
     return which.value();
   }
 };

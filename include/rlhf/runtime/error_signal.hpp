@@ -9,8 +9,9 @@
 #include <rlhf/core/monitor.hpp>
 #include <rlhf/core/text.hpp>
 #include <rlhf/core/units.hpp>
+#include <rlhf/runtime/detail/failure_file.hpp>
+#include <rlhf/runtime/failure.hpp>
 
-#include <atomic>
 #include <cstddef>
 #include <exception>
 #include <string>
@@ -18,72 +19,6 @@
 #include <utility>
 
 namespace rlhf::inline v0::runtime {
-
-/// Who failed, where, and why.
-template <class Late = void>
-struct BasicFailure {
-  Errc code = Errc::aborted;
-  int rank = -1;        ///< World rank that failed.
-  std::string module;   ///< For example `policy`.
-  std::string phase;    ///< For example `train`.
-  std::string message;  ///< What the error said.
-  int native_code = 0;
-  int culprit = -1;  ///< World rank at fault, the one that stalled for example; often `rank`.
-
-  /// `rank 2, module policy, phase train, timeout: <message>`: what every rank's error says.
-  [[nodiscard]] std::string text() const {
-    return rlhf::text("rank ", rank, ", module ", module, ", phase ", phase, ", ", to_string(code),
-                      ": ", message);
-  }
-};
-using Failure = BasicFailure<>;
-
-namespace detail {
-
-inline constexpr std::string_view failure_mark = "failure of ";
-
-/// Finds a `Failure::text()` behind `failure_mark`, the first one in a message. Whether there was
-/// one.
-template <class Late>
-[[nodiscard]] bool find_failure(std::string_view words, BasicFailure<Late>& found) {
-  std::size_t const mark = words.find(failure_mark);
-  if (mark == std::string_view::npos) {
-    return false;
-  }
-  words.remove_prefix(mark + failure_mark.size());
-  auto const part = [&](std::string_view begin, std::string_view end, std::string& into) {
-    std::size_t const stop = words.find(end, begin.size());
-    if (!words.starts_with(begin) || stop == std::string_view::npos) {
-      return false;
-    }
-    into = words.substr(begin.size(), stop - begin.size());
-    words.remove_prefix(stop);
-    return true;
-  };
-  std::string rank;
-  std::string code;
-  if (!part("rank ", ", module ", rank) || !part(", module ", ", phase ", found.module) ||
-      !part(", phase ", ", ", found.phase) || !part(", ", ": ", code) || rank.size() > 9) {
-    return false;
-  }
-  found.rank = 0;
-  for (char const digit : rank) {
-    if (digit < '0' || digit > '9') {
-      return false;
-    }
-    found.rank = found.rank * 10 + (digit - '0');
-  }
-  for (Errc const one :
-       {Errc::invalid_argument, Errc::incompatible_policy, Errc::rank_mismatch, Errc::corrupted,
-        Errc::timeout, Errc::aborted, Errc::io, Errc::cuda, Errc::nccl}) {
-    found.code = to_string(one) == code ? one : found.code;
-  }
-  found.message = words.substr(2);
-  found.culprit = found.rank;
-  return true;
-}
-
-}  // namespace detail
 
 /// One place for the first failure of any rank.
 ///
@@ -98,10 +33,12 @@ template <class Late>
 /// `patience` for that rank to say why, and passes on its own error only where none comes. Errors
 /// are not lost: `original()` is the exception that was thrown.
 ///
-/// Ranks that are threads share one object. Between processes the failure travels in the reason of
-/// the abort where the communicator brings it along; `nccl::Communicator` does so within a process
-/// only: ranks of other processes then throw what it says, which names the rank at fault, and what
-/// that rank met stands in its own error.
+/// Ranks that are threads share one object. Ranks that are processes have one each. The failure
+/// then travels in the reason of the abort, where the communicator brings it along;
+/// `nccl::Communicator` does so within a process only. For others name a `file` that all processes
+/// see (a shared directory, or any on one host): the first failure is written there, and who was
+/// aborted looks there for it. Without, they throw what the communicator says, which names the rank
+/// at fault. The file must be new for each run: one that exists is the failure of this run.
 ///
 /// Thread safety: all members may be called from any thread, except `reset`.
 template <class Late = void>
@@ -109,8 +46,11 @@ class BasicErrorSignal {
  public:
   using Failure = BasicFailure<rlhf::detail::late<void, Late>>;
 
-  explicit BasicErrorSignal(Milliseconds patience = Milliseconds{2'000}) noexcept
-      : patience_(patience) {}
+  explicit BasicErrorSignal(Milliseconds patience = Milliseconds{2'000}, std::string file = {})
+      : patience_(patience),
+        file_(std::move(file)) {
+    look_at_file();
+  }
   BasicErrorSignal(BasicErrorSignal const&) = delete;
   BasicErrorSignal& operator=(BasicErrorSignal const&) = delete;
   BasicErrorSignal(BasicErrorSignal&&) = delete;
@@ -118,16 +58,20 @@ class BasicErrorSignal {
   ~BasicErrorSignal() = default;
 
   /// Records a failure; false where there was one before, which stays.
+  /// Cost with a file: a few calls of the system, on failure only.
   bool raise(Failure failure, std::exception_ptr original = nullptr) {
     Hold const hold(monitor_);
-    if (failed_.load(std::memory_order_relaxed)) {
+    if (failed()) {
       return false;
     }
+    bool const first = file_.put(failure);
     failure_ = std::move(failure);
-    original_ = std::move(original);
-    failed_.store(true, std::memory_order_release);
+    if (first || !file_.find(failure_)) {  // else another process was first
+      original_ = std::move(original);
+    }
+    set_failed(true);
     monitor_.notify_all();
-    return true;
+    return first;
   }
 
   /// Records a failure that this rank found without an exception, and stops the other ranks. The
@@ -146,7 +90,7 @@ class BasicErrorSignal {
     comm.abort(text("failure of ", failure_.text()));
   }
 
-  [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool failed() const noexcept { return __atomic_load_n(&failed_, __ATOMIC_ACQUIRE); }
   /// Only after `failed()`; it never changes from then on.
   [[nodiscard]] Failure const& failure() const noexcept { return failure_; }
   /// The exception of the rank that failed, where it is of this process; null elsewhere.
@@ -183,26 +127,51 @@ class BasicErrorSignal {
   }
 
   /// Forgets the failure, for a new start with another communicator. No rank may be in a call.
-  void reset() {
+  /// `file`: as in the constructor, another one than before.
+  void reset(std::string file = {}) {
     Hold const hold(monitor_);
+    file_ = detail::FailureFile<Late>(std::move(file));
     failure_ = {};
     original_ = nullptr;
-    failed_.store(false, std::memory_order_release);
+    set_failed(false);
   }
 
  private:
+  // Compilers' own operations: <atomic> would be a tenth of what the header costs.
+  void set_failed(bool value) noexcept { __atomic_store_n(&failed_, value, __ATOMIC_RELEASE); }
+
   [[noreturn]] void throw_failure() const {
     throw Error(failure_.code, text("failure of ", failure_.text()), failure_.culprit,
                 failure_.native_code);
   }
   [[nodiscard]] bool await(Deadline const& deadline) {
-    Hold const hold(monitor_);
-    while (!failed_.load(std::memory_order_relaxed)) {
-      if (!monitor_.wait(deadline)) {
-        return failed_.load(std::memory_order_relaxed);
+    while (!failed()) {
+      look_at_file();
+      Hold const hold(monitor_);
+      if (failed()) {
+        return true;
+      }
+      if (deadline.passed()) {
+        return false;
+      }
+      if (file_.named()) {
+        monitor_.wait(Deadline::after(Milliseconds{20}));
+      } else {
+        monitor_.wait(deadline);
       }
     }
     return true;
+  }
+  void look_at_file() {
+    Failure found;
+    if (file_.find(found)) {
+      Hold const hold(monitor_);
+      if (!failed()) {
+        failure_ = std::move(found);
+        set_failed(true);
+        monitor_.notify_all();
+      }
+    }
   }
 
   /// In a catch clause: records what was caught, unless it follows from another's failure, stops
@@ -243,10 +212,11 @@ class BasicErrorSignal {
   }
 
   Milliseconds patience_;
+  detail::FailureFile<Late> file_;
   Monitor monitor_;
   Failure failure_;
   std::exception_ptr original_;
-  std::atomic<bool> failed_{false};
+  bool failed_ = false;  // read without the lock
 };
 
 using ErrorSignal = BasicErrorSignal<>;

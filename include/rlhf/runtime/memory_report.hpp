@@ -32,7 +32,7 @@ struct ProcessMemory {
     ProcessMemory memory;
     rusage usage{};
     if (::getrusage(RUSAGE_SELF, &usage) == 0) {
-      memory.peak = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+      memory.peak = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;  // NOLINT: a union
     }
     char words[128];
     int const file = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);

@@ -11,13 +11,20 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace rlhf::inline v0::runtime {
+
+namespace detail {
+
+// Without <limits>, which costs as much as the rest of the header.
+inline constexpr double infinity = __builtin_huge_val();
+inline constexpr double not_a_number = __builtin_nan("");
+
+}  // namespace detail
 
 /// How a metric joins its values.
 enum class MetricKind : std::uint8_t { mean, weighted, sum, max, min };
@@ -73,15 +80,15 @@ class BasicMetrics {
   /// @{
   void mean(std::string_view name, double value) { add(name, MetricKind::mean, value, 1); }
   void weighted(std::string_view name, double value, double weight) {
-    if (!(weight >= 0 && weight <= (std::numeric_limits<double>::max)())) {
+    if (!(weight >= 0 && weight < detail::infinity)) {
       fail(Errc::invalid_argument, text("the weight of metric ", name, " is ", weight,
                                         ", must be finite and not negative"));
     }
     add(name, MetricKind::weighted, value, weight);
   }
   void sum(std::string_view name, double value) { add(name, MetricKind::sum, value, 1); }
-  void max(std::string_view name, double value) { add(name, MetricKind::max, value, 1); }
-  void min(std::string_view name, double value) { add(name, MetricKind::min, value, 1); }
+  void(max)(std::string_view name, double value) { add(name, MetricKind::max, value, 1); }
+  void(min)(std::string_view name, double value) { add(name, MetricKind::min, value, 1); }
   /// @}
 
   /// Adds all values of `other` under its names, below this prefix.
@@ -144,7 +151,7 @@ class BasicMetrics {
         [](int kind) { return to_string(static_cast<MetricKind>(kind)); });
     auto const size = static_cast<std::size_t>(names_of_all_.size());
     sums_.assign(fields * size, 0);
-    extremes_.assign(size, -std::numeric_limits<double>::infinity());
+    extremes_.assign(size, -detail::infinity);
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       Entry const& own = entries_[i];
       auto const place = static_cast<std::size_t>(names_of_all_.place(static_cast<int>(i)));
@@ -202,7 +209,7 @@ class BasicMetrics {
     MetricKind kind;
     double sum = 0;  // of value x weight
     double weight = 0;
-    double extreme = -std::numeric_limits<double>::infinity();  // largest value; of -value for min
+    double extreme = -detail::infinity;  // largest value; of -value for min
     std::int64_t count = 0;
     std::int64_t nans = 0;
     std::int64_t infinities = 0;
@@ -218,7 +225,7 @@ class BasicMetrics {
   };
 
   void add(std::string_view name, MetricKind kind, double value, double weight) {
-    constexpr double infinity = std::numeric_limits<double>::infinity();
+    using detail::infinity;
     bool const nan = value != value;  // NOLINT(misc-redundant-expression): only NaN does
     Entry one(kind);
     one.count = 1;
@@ -269,15 +276,14 @@ class BasicMetrics {
     switch (from.kind) {
       case MetricKind::mean:
       case MetricKind::weighted:
-        row.value =
-            from.weight == 0 ? std::numeric_limits<double>::quiet_NaN() : from.sum / from.weight;
+        row.value = from.weight == 0 ? detail::not_a_number : from.sum / from.weight;
         break;
       case MetricKind::sum:
         row.value = from.sum;
         break;
       case MetricKind::max:
       case MetricKind::min:
-        row.value = from.nans != 0                 ? std::numeric_limits<double>::quiet_NaN()
+        row.value = from.nans != 0                 ? detail::not_a_number
                     : from.kind == MetricKind::max ? from.extreme
                                                    : -from.extreme;
         break;

@@ -111,7 +111,7 @@ OffloadReport onload(M& model, Parts parts = Parts::all(), Stream... stream) {
 /// Where the bytes of a model are, a row for each part; `to_string` makes a table of them. Empty
 /// for models that are not `Offloadable`.
 template <class M>
-[[nodiscard]] rlhf::detail::late_vector<MemoryRow, M> memory_rows(M& model) {
+[[nodiscard]] rlhf::detail::late_vector<PartMemory, M> memory_rows(M& model) {
   if constexpr (detail::is_offloadable<M>) {
     return model.offloader().rows(model);
   } else {

@@ -22,14 +22,14 @@ enum class Residence : std::uint8_t { device, host };
 }
 
 /// One part of a module's memory.
-struct MemoryRow {
+struct PartMemory {
   Part part = Part::weights;
   Residence where = Residence::device;
   std::int64_t tensors = 0;
   std::int64_t device_bytes = 0;  ///< In the module's storages now.
   std::int64_t away_bytes = 0;    ///< That an onload brings back to the device.
   std::int64_t host_bytes = 0;    ///< Held on the host for it, kept for reuse included.
-  bool operator==(MemoryRow const&) const = default;
+  bool operator==(PartMemory const&) const = default;
 };
 
 /// What one call of `offload` or `onload` moved.

@@ -23,10 +23,10 @@ namespace rlhf::inline v0::runtime {
 /// | `s.data()`, `s.size()` | the elements and their number |
 /// | `S()` | owns nothing |
 /// | `S(n)` | owns memory for `n` elements |
-/// | `s = S(n)`, `s = S()` | what `s` owned is given back; must not throw of itself |
+/// | `s = S(n)`, `s = S()` | what `s` owned is given back; assigning is noexcept |
 template <class S>
-concept Storage = std::default_initializable<S> && std::constructible_from<S, std::size_t> &&
-    std::is_move_assignable_v<S> && requires(S& s, S const& c) {
+concept TensorStorage = std::default_initializable<S> && std::constructible_from<S, std::size_t> &&
+    std::is_nothrow_move_assignable_v<S> && requires(S& s, S const& c) {
   { *s.data() } -> std::same_as<std::remove_cvref_t<decltype(*s.data())>&>;
   requires std::is_trivially_copyable_v<std::remove_cvref_t<decltype(*s.data())>>;
   { c.size() } -> std::convertible_to<std::size_t>;
@@ -55,6 +55,13 @@ concept OffloadSpace = std::default_initializable<S> &&
   {s.release_host()};
 };
 
+/// A space that cannot copy from the memory of devices, and a storage there (it has `device()`).
+template <class Space, class S>
+concept OutOfReach = requires(S const& storage) {
+  requires Space::host_only;
+  storage.device();
+};
+
 /// A copy in ordinary memory: for modules whose device is the host. Frees the copy when its
 /// contents have come back.
 ///
@@ -67,6 +74,7 @@ class BasicHostSpace {
     std::size_t bytes = 0;
   };
   struct Stream {};
+  static constexpr bool host_only = true;  ///< Cannot copy from device memory.
 
   template <class Free>
   void offload(std::span<Range const> ranges, Free&& free, Stream = {}) {

@@ -41,11 +41,15 @@ struct MemoryList {
 
   template <class S>
   void operator()(Part part, std::string_view name, S& storage) {
-    static_assert(Storage<S>,
+    static_assert(TensorStorage<S>,
                   "[rlhf:runtime.storage] memory(visit) names something that does not own memory "
                   "which can be given back and taken anew: pass a std::vector of a trivial type, a "
                   "cuda::DeviceBuffer, or a type like them; see runtime/offload_space.hpp");
-    if constexpr (Storage<S>) {
+    static_assert(
+        !OutOfReach<T, S>,
+        "[rlhf:runtime.space] memory(visit) names device memory, but HostSpace copies from "
+        "the host's only: derive the model from runtime::Offloadable<cuda::Offload>");
+    if constexpr (TensorStorage<S>) {
       using Value = std::remove_cvref_t<decltype(*storage.data())>;
       StorageHandle handle;
       handle.part = part;
@@ -131,11 +135,11 @@ class Offloader {
 
   /// A row for each part, in the order of `Part`.
   template <class Model>
-  [[nodiscard]] Vector<MemoryRow> rows(Model& model) const {
-    Vector<MemoryRow> out;
+  [[nodiscard]] Vector<PartMemory> rows(Model& model) const {
+    Vector<PartMemory> out;
     for (int i = 0; i < part_count; ++i) {
       auto const part = static_cast<Part>(i);
-      out.push_back(MemoryRow{part, residence(part), 0, 0, 0, 0});
+      out.push_back(PartMemory{part, residence(part), 0, 0, 0, 0});
       Record const& record = records_[i];
       out.back().host_bytes = record.space ? record.space->host_bytes() : 0;
       for (Kept const& kept : record.kept) {
@@ -143,7 +147,7 @@ class Offloader {
       }
     }
     for (detail::StorageHandle const& handle : list(model)) {
-      MemoryRow& row = out[static_cast<std::size_t>(handle.part)];
+      PartMemory& row = out[static_cast<std::size_t>(handle.part)];
       ++row.tensors;
       row.device_bytes += static_cast<std::int64_t>(handle.bytes);
     }

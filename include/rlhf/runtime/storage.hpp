@@ -310,7 +310,7 @@ class BasicStorage {
       }
     }
     return listed > most ? text(all, ", ... (", listed, " in all)")
-           : listed == 0 ? std::string("no values")
+           : listed == 0 ? text("no values")
                          : all;
   }
 

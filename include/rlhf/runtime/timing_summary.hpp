@@ -56,8 +56,9 @@ template <class Clock, comm::Communicator C>
 
   auto const size = static_cast<std::size_t>(names.size());
   auto const ranks = static_cast<std::size_t>(comm.size());
-  std::vector<std::int64_t> mine(2 * size, -1);  // (timer, count and total), -1 where it is missing
-  std::vector<std::int64_t> all(2 * size * ranks);
+  std::vector<rlhf::detail::late<std::int64_t, Late>> mine(
+      2 * size, -1);  // (timer, count and total), -1 where it is missing
+  std::vector<rlhf::detail::late<std::int64_t, Late>> all(2 * size * ranks);
   for (std::size_t i = 0; i < own.size(); ++i) {
     auto const at = 2 * static_cast<std::size_t>(names.place(static_cast<int>(i)));
     mine[at] = own[i].timing.count;
@@ -69,7 +70,7 @@ template <class Clock, comm::Communicator C>
   }
 
   BasicTimingSummary<Late> rows(size);
-  std::vector<std::int64_t> totals;
+  std::vector<rlhf::detail::late<std::int64_t, Late>> totals;
   for (std::size_t i = 0; i < size; ++i) {
     BasicTimingRow<Late>& row = rows[i];
     row.path = names.name(static_cast<int>(i));

@@ -36,7 +36,7 @@ struct TraceEvent {
 ///
 /// A span is recorded when it ends, so that the buffer is in the order of ends. Spans of one lane
 /// must nest; `scope` on one lane does.
-/// Cost: 48 bytes an event; two readings of the clock and two hashes of names a span. Allocates for
+/// Cost: 40 bytes an event; two readings of the clock and two hashes of names a span. Allocates for
 /// new names only. Thread safety: one caller; a rank, and each thread of it, has its own.
 template <class Clock = SteadyClock>
 class BasicTrace {

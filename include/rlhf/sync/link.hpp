@@ -5,8 +5,6 @@
 #include <rlhf/comm/concepts.hpp>
 #include <rlhf/core/clock.hpp>
 #include <rlhf/core/error.hpp>
-#include <rlhf/core/hash.hpp>
-#include <rlhf/core/hash_index.hpp>
 #include <rlhf/core/ids.hpp>
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/plan/build.hpp>
@@ -20,6 +18,7 @@
 #include <rlhf/sync/executor.hpp>
 #include <rlhf/sync/link_options.hpp>
 #include <rlhf/sync/local_side.hpp>
+#include <rlhf/sync/own_memory.hpp>
 #include <rlhf/sync/residence.hpp>
 #include <rlhf/sync/verify.hpp>
 #include <rlhf/tensor/pack.hpp>
@@ -48,12 +47,13 @@ struct PackerFor {
 /// collective over `world`, whose ranks include both meshes.
 /// Every parameter of the destination needs a source of that name (after the options' name map), or
 /// construction fails; names that only the source lists are left out and named in `plan().unused`.
-/// Where the destination lists the same memory under several names (tied weights), the first one is
-/// brought. Types may differ where both are of f32, bf16 and f16: elements are converted. The
-/// models must list the same parameters at the same addresses while the link lives; after they have
-/// moved their memory, call `rebind` on every rank that did. Links notice weights that are
-/// offloaded, or were, of models that are `runtime::Offloadable` (sync/residence.hpp). Memory of
-/// the two modules must not overlap.
+/// Where the destination lists the same memory under several names (tied weights), the one that the
+/// source lists first is brought; other parameters of the destination must not overlap. Types may
+/// differ where both are of f32, bf16 and f16: elements are converted. The models must list the
+/// same parameters at the same addresses while the link lives; after they have moved their memory,
+/// call `rebind` on every rank that did. Links notice weights that are offloaded, or were, of
+/// models that are `runtime::Offloadable` (sync/residence.hpp). Memory of the two modules must not
+/// overlap.
 ///
 /// The destination, as a whole, is on a version or on none: `version()` is empty from `start` until
 /// all ranks have finished and named the same version, after a verification that failed, and after
@@ -84,7 +84,7 @@ class Link {
         destination_(&destination),
         options_(std::move(options)),
         packer_(std::move(packer)) {
-    make();
+    make(world);
   }
   /// Not copied or moved: what runs a plan refers to it.
   Link(Link&&) = delete;
@@ -107,13 +107,21 @@ class Link {
     generations().expect_bound(bound_, world_->rank());
     begin_ = steady_nanoseconds();
     version_.reset();
+    started_ = false;
     executor_->run(stream);
+    started_ = true;
   }
   /// Waits until what `stream` has is done, verifies where the options say so, and when all ranks
-  /// have come that far says that the destination is on `version`. Call it after `start`.
-  /// Errors: of a rank that did not take part in time, with the step that it stopped.
+  /// have come that far says that the destination is on `version`. Call it after `start`, once; on
+  /// a communicator that runs behind also after every replay of a graph that captured a `start`.
+  /// Errors: of a rank that did not take part in time, with the step that it stopped;
+  /// invalid_argument where this plan was not started.
   void finish(Version version, Stream stream = {}) {
     expect_plan();
+    expects(started_,
+            "weight sync: finish without start; nothing moved since the last finish, or "
+            "since this plan was made");
+    started_ = comm::RunsBehind<C>;
     executor_->finish(stream);
     if (options_.verification != Verification::none) {
       verify(options_.verification, stream);
@@ -172,15 +180,18 @@ class Link {
     if (contents == Contents::lost) {
       version_.reset();
     }
+    expect_plan();
     if constexpr (fits) {
       Generations const now = generations();  // a side that is away is bound when it is back
       if (now.source != 0 && source_->mesh().rank_of(world_->rank()) >= 0) {
         source_side_.rebind(renamed(local_parameters(*source_, world_->rank())));
       }
       if (now.destination != 0 && destination_->mesh().rank_of(world_->rank()) >= 0) {
-        destination_side_.rebind(taken(local_parameters(*destination_, world_->rank())));
+        auto to = without_ties(taken(local_parameters(*destination_, world_->rank())),
+                               [&] { return destination_side_.names(); });
+        check_own_memory(to);
+        destination_side_.rebind(std::move(to));
       }
-      expect_plan();
       executor_->bind(source_side_, destination_side_);
       bound_.take(now);
     }
@@ -189,15 +200,13 @@ class Link {
   /// Plans anew, for models whose shards or parameters have changed (another table of experts): the
   /// communicator stays. Collective. The destination is on no version until the next sync; an error
   /// before all ranks agree on the new plan leaves the old one in place.
-  void replan() {
-    version_.reset();
-    make();
-  }
+  void replan() { replan(*world_); }
   /// The same on another communicator, such as one made after a rank was lost, with the ranks that
-  /// both models' meshes name now.
+  /// both models' meshes name now. The old communicator may go when this returns; after an error
+  /// the link is still on the old one, with its plan or with none.
   void replan(C& world) {
-    world_ = &world;
-    replan();
+    version_.reset();
+    make(world);
   }
 
   /// The version this rank's destination weights are from; empty before the first sync and after a
@@ -216,46 +225,59 @@ class Link {
     expects(executor_.has_value(), "this link has no plan, because replan failed; call it again");
   }
 
-  [[nodiscard]] Generations generations() const {
+  [[nodiscard]] Generations generations() const { return generations(*world_); }
+  [[nodiscard]] Generations generations(C const& world) const {
     if constexpr (fits) {
-      return Generations::of(*source_, *destination_, world_->rank());
+      return Generations::of(*source_, *destination_, world.rank());
     } else {
       return {};
     }
   }
 
-  void make() {
+  /// Plans over `world`. Until all ranks agree nothing changes; the link is of `world` when it
+  /// ends.
+  void make(C& world) {
     if constexpr (fits) {
-      generations().expect_present(world_->rank());
-      BasicLocalParameters<Late> from = parameters_of(*source_);
-      BasicLocalParameters<Late> to = taken(parameters_of(*destination_));
+      generations(world).expect_present(world.rank());
+      BasicLocalParameters<Late> from = parameters_of(*source_, world);
+      BasicLocalParameters<Late> to = taken(parameters_of(*destination_, world));
       check_apart(from, to);
       auto given = plan::placement_of(
-          gather_description(*world_, source_->mesh(), source_->layout(), from.description),
+          gather_description(world, source_->mesh(), source_->layout(), from.description),
           "source");
+      to = without_ties(std::move(to), [&] {  // the first that has a source
+        rlhf::detail::late_vector<std::string, Late> names;
+        for (auto const& parameter : given.parameters) {
+          names.push_back(options_.names(parameter.name));
+        }
+        return names;
+      });
+      check_own_memory(to);
       auto const needed = plan::placement_of(
-          gather_description(*world_, destination_->mesh(), destination_->layout(), to.description),
+          gather_description(world, destination_->mesh(), destination_->layout(), to.description),
           "destination");
       auto const asked = consent_of(source_->layout(), source_->mesh(), destination_->layout(),
                                     destination_->mesh(), given, needed, options_);
       plan::rename(given, options_.names);
-      agree(*world_, asked);
+      agree(world, asked);
       check_wanted(needed);
       plan::Options const chosen{
           Policy::route, Policy::source_choice,
           options_.bucket_bytes(Policy::bucket_bytes, plan::Options{}.slots)};
       auto made = plan::build(given, needed, chosen, options_.topology);
       from = renamed(std::move(from));
-      agree(*world_, made);
+      agree(world, made);
       executor_.reset();
+      started_ = false;
       plan_ = std::move(made);
-      source_owned_ = plan::owned_pieces(plan_, given, world_->rank());
-      destination_owned_ = plan::owned_pieces(plan_, needed, world_->rank());
+      source_owned_ = plan::owned_pieces(plan_, given, world.rank());
+      destination_owned_ = plan::owned_pieces(plan_, needed, world.rank());
       source_side_ = LocalSide<Late>(plan_, std::move(from));
       destination_side_ = LocalSide<Late>(plan_, std::move(to));
-      executor_.emplace(*world_, plan_, source_side_, destination_side_, packer_);
-      bound_ = generations();
+      executor_.emplace(world, plan_, source_side_, destination_side_, packer_);
+      bound_ = generations(world);
     }
+    world_ = &world;
   }
 
   [[nodiscard]] BasicLocalParameters<Late> renamed(BasicLocalParameters<Late> parameters) const {
@@ -264,31 +286,17 @@ class Link {
     }
     return parameters;
   }
-  /// Without the parameters that take no part, and without further names of the same memory.
+  /// Only the parameters that take part.
   [[nodiscard]] BasicLocalParameters<Late> taken(BasicLocalParameters<Late> parameters) const {
     BasicLocalParameters<Late> out;
     out.description.world_rank = parameters.description.world_rank;
-    rlhf::detail::HashIndex<Late> by_memory;
     for (std::size_t i = 0; i < parameters.views.size(); ++i) {
-      TensorView const& view = parameters.views[i];
-      plan::HeldParameter& held = parameters.description.parameters[i];
-      std::uint64_t const hash = mix64(reinterpret_cast<std::uintptr_t>(view.data));
-      auto const same_memory = [&](int number) {
-        auto const other = static_cast<std::size_t>(number);
-        return is_tied(out.views[other], out.description.parameters[other], view, held);
-      };
-      if (options_.takes(held.name) && by_memory.find(hash, same_memory) < 0) {
-        by_memory.add(hash, static_cast<int>(out.views.size()));
-        out.views.push_back(view);
-        out.description.parameters.push_back(std::move(held));
+      if (options_.takes(parameters.description.parameters[i].name)) {
+        out.views.push_back(parameters.views[i]);
+        out.description.parameters.push_back(std::move(parameters.description.parameters[i]));
       }
     }
     return out;
-  }
-  [[nodiscard]] static bool is_tied(TensorView const& a, plan::HeldParameter const& held_a,
-                                    TensorView const& b, plan::HeldParameter const& held_b) {
-    return a.data == b.data && a.data != nullptr && a.dtype == b.dtype && a.shape == b.shape &&
-           a.strides == b.strides && held_a.holding == held_b.holding;
   }
 
   /// Errors: incompatible_policy where options ask for what is not there, or parameters have gaps.
@@ -313,12 +321,12 @@ class Link {
   }
 
   template <class M>
-  [[nodiscard]] BasicLocalParameters<Late> parameters_of(M& model) {
-    if (model.mesh().rank_of(world_->rank()) >= 0) {
-      return local_parameters(model, world_->rank());
+  [[nodiscard]] BasicLocalParameters<Late> parameters_of(M& model, C const& world) {
+    if (model.mesh().rank_of(world.rank()) >= 0) {
+      return local_parameters(model, world.rank());
     }
     BasicLocalParameters<Late> none;
-    none.description.world_rank = world_->rank();
+    none.description.world_rank = world.rank();
     return none;
   }
 
@@ -334,9 +342,10 @@ class Link {
   rlhf::detail::late_vector<plan::Piece, Late> destination_owned_;
   std::optional<Executor<C, P, Late>> executor_;
   std::optional<Version> version_;
-  Generations bound_;  // of the weights where the plan was last bound to them
+  Generations bound_;
   SyncReport report_;
   std::int64_t begin_ = 0;
+  bool started_ = false;  ///< There is something for `finish` to end.
 };
 
 }  // namespace rlhf::inline v0::sync

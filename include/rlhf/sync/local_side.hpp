@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -101,6 +102,15 @@ class LocalSide {
   /// All of this rank's parameters.
   [[nodiscard]] std::span<TensorView const> views() const noexcept {
     return {parameters_.views.data(), parameters_.views.size()};
+  }
+
+  /// The names of this rank's parameters.
+  [[nodiscard]] rlhf::detail::late_vector<std::string, T> names() const {
+    rlhf::detail::late_vector<std::string, T> out;
+    for (plan::HeldParameter const& held : parameters_.description.parameters) {
+      out.push_back(held.name);
+    }
+    return out;
   }
 
   /// The kind of a piece's parameter.

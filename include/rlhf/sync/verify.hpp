@@ -6,11 +6,13 @@
 #include <rlhf/comm/operations.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/late_vector.hpp>
+#include <rlhf/core/math.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule.hpp>
 #include <rlhf/sync/local_side.hpp>
 #include <rlhf/tensor/pack.hpp>
+#include <rlhf/tensor/region.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -174,11 +176,13 @@ template <comm::Communicator C, Packer P, class T>
   return sums;
 }
 
-/// Sends everything once more, bucket by bucket, and compares all bytes. Collective over the ranks
-/// of the plan; call it while the source still holds what it sent.
+/// Sends everything once more, bucket by bucket, converts it to the destination's types as a sync
+/// does, and compares all bytes with those that the destination holds. Collective over the ranks of
+/// the plan; call it while the source still holds what it sent.
 ///
 /// Errors: corrupted, on every rank, when all is compared; where wrong bytes are it names the first
-/// parameter, elements and source. Cost: a sync without overlap, and two buckets of memory.
+/// parameter, elements and source. Cost: a sync without overlap, and a bucket of memory, with two
+/// more of what it is at the destination.
 template <comm::Communicator C, Packer P, class T>
 void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> const& schedule,
              LocalSide<T> const& source, LocalSide<T> const& destination, P& packer,
@@ -192,21 +196,52 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
                    from, " holds");
     }
   };
-  // A bucket as bytes; sides that convert make the same bytes of equal elements.
-  auto const packed = [&](plan::Bucket const& bucket, LocalSide<T> const& side) {
+  auto const packed = [&](plan::Bucket const& bucket) {
     rlhf::detail::late_vector<Region, T> regions;
     for (plan::Piece const& piece : bucket.pieces) {
-      regions.push_back(side.region(plan, piece));
+      regions.push_back(source.region(plan, piece));
     }
     auto bytes = packer.allocate(bucket.bytes);
     packer.pack(packer.prepare({regions.data(), regions.size()}), bytes.data(), stream);
     return bytes;
   };
+  // What came, as the destination would store it, beside what it has: each piece aligned.
+  auto const check = [&](plan::Bucket const& bucket, std::byte const* sent, int from) {
+    constexpr std::int64_t alignment = 16;
+    rlhf::detail::late_vector<Region, T> stored;
+    rlhf::detail::late_vector<std::int64_t, T> at;
+    std::int64_t total = 0;
+    for (plan::Piece const& piece : bucket.pieces) {
+      stored.push_back(destination.region(plan, piece));
+      at.push_back(total);
+      total = align_up(total + stored.back().bytes(), alignment);
+    }
+    auto wanted = packer.allocate(total);
+    auto mine = packer.allocate(total);
+    rlhf::detail::late_vector<Region, T> converted = stored;
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      converted[i].data = wanted.data() + at[i];
+      converted[i].run_bytes = stored[i].bytes();
+      converted[i].counts = {};
+      converted[i].byte_strides = {};
+      stored[i].wire = stored[i].dtype;
+    }
+    packer.unpack(packer.prepare({converted.data(), converted.size()}), sent, stream);
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      packer.pack(packer.prepare({&stored[i], 1}), mine.data() + at[i], stream);
+    }
+    comm::settle(world, stream);
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      if (!packer.equal(wanted.data() + at[i], mine.data() + at[i], stored[i].bytes())) {
+        found(bucket.pieces[i], from);
+      }
+    }
+  };
   for (plan::Bucket const& bucket : schedule.buckets) {
     plan::Flow const& flow = schedule.flows[static_cast<std::size_t>(bucket.flow)];
     plan::Path const& path = plan.paths[static_cast<std::size_t>(flow.path)];
     if (flow.source == me) {
-      auto bytes = packed(bucket, source);
+      auto bytes = packed(bucket);
       comm::grouped(
           world,
           [&] {
@@ -222,15 +257,7 @@ void compare(C& world, plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> co
           world, [&] { world.recv(sent.data(), bucket.bytes, DType::u8, flow.source, stream); },
           stream);
       comm::settle(world, stream);
-      auto mine = packed(bucket, destination);
-      std::int64_t at = 0;
-      for (plan::Piece const& piece : bucket.pieces) {
-        std::int64_t const size = plan::wire_bytes(destination.kind_of(plan, piece), piece.box);
-        if (!packer.equal(sent.data() + at, mine.data() + at, size)) {
-          found(piece, flow.source);
-        }
-        at += size;
-      }
+      check(bucket, sent.data(), flow.source);
     }
   }
   detail::Prints<T> prints;

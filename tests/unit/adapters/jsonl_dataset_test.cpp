@@ -6,6 +6,7 @@
 #include <rlhf/data/sampler.hpp>
 
 #include <cstdint>
+#include <filesystem>
 #include <set>
 #include <span>
 #include <string>
@@ -78,6 +79,44 @@ TEST_CASE("rows of a mapped file, decoded when asked for") {
   CHECK(lengths[2] == 3'000'000);
   JsonlDataset const moved(std::move(lengths));
   CHECK(moved[0] == 2);
+}
+
+TEST_CASE("rows stay good when their dataset is moved") {
+  Content const file(good + good);
+  std::vector<JsonlDataset<>> sets;
+  sets.emplace_back(file.path());
+  JsonlRow const row = sets[0][1];
+  for (int i = 0; i < 8; ++i) {
+    sets.emplace_back(file.path());  // moves the first one, again and again
+  }
+  CHECK(error_of([&] { static_cast<void>(row.at("none")); }) ==
+        "rows.jsonl, line 2: the key \"none\" is missing");
+  // A short path lies in the string itself, which is what moves.
+  std::string const here = std::filesystem::current_path().string();
+  std::filesystem::current_path(std::filesystem::path(file.path()).parent_path());
+  std::vector<JsonlDataset<>> near;
+  near.emplace_back("rows.jsonl");
+  JsonlRow const short_path = near[0][0];
+  for (int i = 0; i < 8; ++i) {
+    near.emplace_back("rows.jsonl");
+  }
+  CHECK(error_of([&] { static_cast<void>(short_path.at("none")); }) ==
+        "rows.jsonl, line 1: the key \"none\" is missing");
+  std::filesystem::current_path(here);
+}
+
+TEST_CASE("lines are blank by the same rule for both readers") {
+  Content const file("{}\r\r\n\r\r\n \t\r\n\r\n\n{\"a\": 1}\r\n\r\r\r");
+  JsonlDataset const mapped(file.path());
+  std::vector<std::pair<std::int64_t, nlohmann::json>> of_mapped;
+  for (std::int64_t i = 0; i < mapped.size(); ++i) {
+    of_mapped.emplace_back(mapped[i].line(), mapped[i].value());
+  }
+  std::vector<std::pair<std::int64_t, nlohmann::json>> of_read;
+  adapters::read_jsonl(file.path(),
+                       [&](JsonlRow const& row) { of_read.emplace_back(row.line(), row.value()); });
+  CHECK(of_mapped == of_read);
+  CHECK(of_read.size() == 2);
 }
 
 TEST_CASE("a bad line is an error when it is met, with file, line and reason") {

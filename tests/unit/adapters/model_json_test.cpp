@@ -105,6 +105,28 @@ TEST_CASE("a broken list is named with file, entry and reason") {
                        doctest::Contains("/nowhere/m.json cannot be opened"), rlhf::Error);
 }
 
+TEST_CASE(
+    "names that stand for nothing, keys that are there twice, and cuts of scalars are refused") {
+  std::string const rest = "\"dtype\": \"f32\", \"shape\": [4]";
+  auto const named = [&](std::string const& members) {
+    return refusal("{\"layers\": 2, \"experts\": 4, \"entries\": [{" + members + ", " + rest +
+                   "}]}");
+  };
+  CHECK(named("\"name\": \"w\"").empty());
+  CHECK_HAS(named("\"name\": \"\""), "entry 0: has an empty \"name\"");
+  CHECK_HAS(named("\"name\": \"w{l}\""), "entry 0 (w{l}): names {l} but gives no range of l");
+  CHECK_HAS(named("\"name\": \"w{l}\", \"ranges\": {\"e\": [0, 1]}"), "gives no range of l");
+  CHECK_HAS(named("\"name\": \"w{e}\", \"ranges\": {\"l\": [0, 1]}"), "gives no range of e");
+  CHECK_HAS(named("\"name\": \"w\", \"tied_to\": \"v{l}\""), "names {l} but gives no range of l");
+  CHECK(named("\"name\": \"w{l}{e}\", \"ranges\": {\"l\": [0, 1], \"e\": [0, 1]}").empty());
+  CHECK_HAS(named("\"name\": \"w\", \"name\": \"v\""),
+            "model file m.json has the key \"name\" twice in one object");
+  CHECK_HAS(refusal("{\"layers\": 2, \"entries\": [], \"layers\": 2}"), "the key \"layers\" twice");
+  CHECK_HAS(refusal("{\"a\\u001b\": 2, \"a\\u001b\": []}"), "the key \"a?\" twice");
+  CHECK_HAS(entry("\"shape\": [], \"split\": {\"tensor\": 0}"),
+            "entry 0 (x): is a scalar, which no \"split\" can cut");
+}
+
 TEST_CASE("misspelt keys are refused with the nearest known one") {
   CHECK_HAS(refusal("{\"layer\": 2, \"entries\": []}"),
             "has an unknown key \"layer\"; the nearest known one is \"layers\"");

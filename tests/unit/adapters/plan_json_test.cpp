@@ -176,6 +176,24 @@ TEST_CASE("long regular lists are short") {
   CHECK(plan::plan_from_json(content, "") == made);
 }
 
+TEST_CASE("a plan whose schedules no memory holds is refused at once") {
+  using rlhf::Box;
+  rlhf::Shape const shape{std::int64_t{1} << 27, std::int64_t{1} << 27};
+  plan::PlacementBuilder<> source(rlhf::Layout{}, {0});
+  source.add("w", rlhf::DType::f32, shape,
+             source.pattern({{Box::whole(shape), source.ranks({0})}}));
+  plan::PlacementBuilder<> destination(rlhf::Layout{}, {1});
+  destination.add("w", rlhf::DType::f32, shape,
+                  destination.pattern({{Box::whole(shape), destination.ranks({0})}}));
+  std::int64_t const bucket = std::int64_t{1} << 40;
+  std::string const content = plan::to_json(
+      plan::build(source.take(), destination.take(), plan::Options{.bucket_bytes = bucket}));
+  CHECK(refusal(content).empty());
+  CHECK_HAS(refusal(with(content, rlhf::text(bucket), "256")),
+            "plan file p.json, bucket_bytes: buckets of 256 bytes are too small: rank 0 would have "
+            "281474976710656 of them");
+}
+
 TEST_CASE("what is wrong is named with its place and what was expected") {
   std::string const good = plan::to_json(small_plan());
   auto const changed = [&](std::string const& from, std::string const& to) {
@@ -187,6 +205,14 @@ TEST_CASE("what is wrong is named with its place and what was expected") {
   CHECK_HAS(refusal("[1e999]"), "plan file p.json holds a number that is out of range");
   CHECK_HAS(refusal("[]"), "plan file p.json: expected a JSON object");
   CHECK_HAS(refusal("{}"), "plan file p.json, format: is missing");
+  CHECK_HAS(changed("\"slots\":4,", "\"slots\":4,\n\"slot\":4,"),
+            "plan file p.json: has an unknown key \"slot\"; the nearest known one is \"slots\"");
+  CHECK_HAS(changed("\"slots\":4,", "\"slots\":4,\n\"slots\":4,"), "the key \"slots\" twice");
+  CHECK_HAS(changed("{\"method\"", "{\"methods\":1,\"method\""),
+            "paths[0]: has an unknown key \"methods\"; the nearest known one is \"method\"");
+  CHECK_HAS(changed("\"begin\":0", "\"begin\":0,\"start_\":0"), "moves[0]: has an unknown key");
+  CHECK_HAS(changed("\"global\":", "\"globe\":0,\"global\":"), "kinds[0]: has an unknown key");
+  CHECK_HAS(changed("\"ranks\":2}", "\"ranks\":2,\"begin\":0}"), "copies[0]: has an unknown key");
   CHECK_HAS(changed("\"format\":1", "\"format\":2"), "format: expected 1, found 2");
   CHECK_HAS(changed("point_to_point", "by_hand"),
             "route: expected one of point_to_point, broadcast, two_stage, hierarchical, found "
@@ -240,7 +266,8 @@ TEST_CASE("what is wrong is named with its place and what was expected") {
             "bytes_moved: expected 192, as moves and copies add up to, found 191");
   CHECK_HAS(changed("\"a\"", "\"c\""), "fingerprint: expected 0x");
   CHECK_HAS(changed("\"fingerprint\":\"0x", "\"fingerprint\":\"1x"), "changed or damaged");
-  CHECK_HAS(changed("\"copies\"", "\"copied\""), "copies: is missing");
+  CHECK_HAS(changed("\"copies\"", "\"copied\""),
+            "an unknown key \"copied\"; the nearest known one is \"copies\"");
   CHECK_HAS(changed("\"copies\":[\n", "\"copies\":[7,\n"), "copies[0]: expected an object");
 }
 

@@ -1,8 +1,11 @@
 #include <rlhf/checkpoint/file.hpp>
 #include <rlhf/checkpoint/store.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/hash.hpp>
+#include <rlhf/data/text_record.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -34,6 +37,16 @@ checkpoint::Pruned save(checkpoint::Store const& store, std::int64_t step,
 }
 std::string load(checkpoint::Store const& store, std::int64_t step, std::string const& name) {
   return std::string(checkpoint::as_text(store.read(step, name)));
+}
+/// Rewrites a manifest as one of the next version, under a right checksum.
+std::string as_of_newer_program(std::string const& path) {
+  std::string text(checkpoint::as_text(checkpoint::read_file(path)));
+  text.replace(text.find(" 1\n"), 3, " 2\n");
+  text.resize(text.rfind("checksum = "));
+  std::uint64_t const sum = rlhf::Fingerprint().add(std::string_view(text)).value();
+  text += "checksum = " + rlhf::data::hex_text(sum) + "\n";
+  put(path, text);
+  return text;
 }
 std::vector<std::string> names_in(std::string const& path) {
   std::vector<std::string> names;
@@ -102,14 +115,83 @@ TEST_CASE("the newest are kept, and nothing else is touched") {
                                                                "step-000000007", "step-1"});
 }
 
-TEST_CASE("after going back, newer checkpoints stay and the new one does too") {
+TEST_CASE("after going back, the latest is what was committed last; newer ones are set aside") {
+  test::TemporaryDirectory const directory;
+  checkpoint::Store const store(directory.path(), 2);
+  save(store, 90, "old run");
+  save(store, 100, "old run");
+  checkpoint::Pruned const first = save(store, 51, "new run");
+  CHECK(first.abandoned == Steps{90, 100});
+  CHECK(first.steps.empty());
+  CHECK(store.latest() == 51);
+  save(store, 52, "new run");
+  CHECK(save(store, 53, "new run").steps == Steps{51});
+  CHECK(store.latest() == 53);
+  CHECK(store.steps() == Steps{52, 53});
+  CHECK(names_in(directory.path()) == std::vector<std::string>{"step-000000052", "step-000000053",
+                                                               "step-000000090.abandoned",
+                                                               "step-000000100.abandoned"});
+  // Nothing of them is lost: what was set aside can be given its name again.
+  fs::rename(store.directory(100) + ".abandoned", store.directory(100));
+  CHECK(store.latest() == 100);
+  CHECK(load(store, 100, "model") == "old run");
+  // Going back again, to a step that is there: it is replaced, the others make way.
+  CHECK(save(store, 52, "third run").abandoned == Steps{53, 100});
+  CHECK(store.steps() == Steps{52});
+  CHECK(load(store, 52, "model") == "third run");
+  save(store, 53, "third run");
+  CHECK(save(store, 52, "fourth run").abandoned == Steps{53});
+  fs::rename(store.directory(53) + ".abandoned", store.directory(53));
+  CHECK(load(store, 53, "model") == "third run");
+}
+
+TEST_CASE("a run that goes back below a newer program's checkpoint sets it aside, whole") {
   test::TemporaryDirectory const directory;
   checkpoint::Store const store(directory.path(), 1);
-  save(checkpoint::Store(directory.path(), 0), 10, "old run");
-  save(store, 5, "new run");
-  CHECK(store.steps() == Steps{5, 10});
-  save(store, 6, "new run");
-  CHECK(store.steps() == Steps{6, 10});
+  save(store, 7, "newer");
+  std::string const manifest = as_of_newer_program(store.directory(7) + "/MANIFEST");
+  CHECK(save(store, 3, "mine").abandoned == Steps{7});
+  CHECK(store.latest() == 3);
+  CHECK(checkpoint::as_text(checkpoint::read_file(store.directory(7) + ".abandoned/MANIFEST")) ==
+        manifest);
+}
+
+TEST_CASE("a process that looks while another commits always finds one, and never an older one") {
+  for (int const keep : {1, 2}) {
+    test::TemporaryDirectory const directory("/dev/shm");
+    checkpoint::Store const store(directory.path(), keep);
+    save(store, 1, "x");
+    std::atomic<bool> stop{false};
+    std::thread writer([&] {
+      // Sometimes a step twice, of another size.
+      for (std::int64_t step = 2; !stop.load(); ++step) {
+        save(store, step, std::to_string(step));
+        if (step % 4 == 0) {
+          save(store, step, "again " + std::to_string(step));
+        }
+      }
+    });
+    int none = 0;
+    int back = 0;
+    int few = 0;
+    std::int64_t last = 1;
+    for (int i = 0; i < 3000; ++i) {
+      std::int64_t const found = store.latest().value_or(-1);
+      none += found < 0 ? 1 : 0;
+      back += found >= 0 && found < last ? 1 : 0;
+      last = found > last ? found : last;
+      if (i % 10 == 0) {
+        Steps const all = store.steps();
+        few += all.empty() || all.back() < last ? 1 : 0;
+      }
+    }
+    stop.store(true);
+    writer.join();
+    CHECK(none == 0);
+    CHECK(back == 0);
+    CHECK(few == 0);
+    CHECK(last > 1);
+  }
 }
 
 TEST_CASE("the same step again replaces the old one") {
@@ -158,6 +240,12 @@ TEST_CASE("calls in the wrong order are errors that say so") {
   put(directory / "file", "");
   CHECK_THROWS_WITH_AS(checkpoint::Store(directory / "file/below", 1),
                        doctest::Contains("Not a directory"), rlhf::Error);
+  CHECK_THROWS_WITH_AS(checkpoint::Store(directory / "file", 1),
+                       doctest::Contains("file: Not a directory"), rlhf::Error);
+  fs::create_directory_symlink(directory / "elsewhere", directory / "link");
+  CHECK_THROWS_AS(checkpoint::Store(directory / "link", 1), rlhf::Error);
+  fs::create_directory(directory / "elsewhere");
+  CHECK_NOTHROW(checkpoint::Store(directory / "link", 1));
 }
 
 TEST_CASE("a file that a rank did not finish stops the commit; the step before is still there") {
@@ -198,9 +286,7 @@ TEST_CASE("a checkpoint of a newer program is an error, and is neither passed ov
   save(checkpoint::Store(directory.path(), 0), 1, "old");
   save(checkpoint::Store(directory.path(), 0), 2, "newer");
   std::string const manifest = store.directory(2) + "/MANIFEST";
-  std::string newer(checkpoint::as_text(checkpoint::read_file(manifest)));
-  newer.replace(newer.find(" 1\n"), 3, " 2\n");
-  put(manifest, newer);
+  std::string const newer = as_of_newer_program(manifest);
   char const* const words =
       "step-000000002/MANIFEST is a rlhf-checkpoint of version 2, this program reads versions up "
       "to 1; use the newer program that wrote it";
@@ -259,10 +345,12 @@ TEST_CASE("a step whose manifest was cut or changed anywhere is not complete") {
   for (std::size_t i = 0; i < whole.size(); ++i) {
     put(path, whole.substr(0, i));
     CHECK(store.latest() == 1);
-    std::string changed = whole;
-    changed[i] = static_cast<char>(changed[i] ^ 1);
-    put(path, changed);
-    CHECK(store.latest() == 1);
+    for (int bit = 0; bit < 8; ++bit) {  // of the version, too: damage is no newer program
+      std::string changed = whole;
+      changed[i] = static_cast<char>(changed[i] ^ (1 << bit));
+      put(path, changed);
+      CHECK(store.latest() == 1);
+    }
     try {
       static_cast<void>(store.read(2, "model"));
       FAIL("it was read");
@@ -289,9 +377,9 @@ TEST_CASE("a manifest of another step is not believed") {
 TEST_CASE("steps beyond nine digits are steps") {
   test::TemporaryDirectory const directory;
   checkpoint::Store const store(directory.path(), 0);
+  save(store, 0, "z");
   save(store, 999'999'999, "x");
   save(store, INT64_MAX, "y");
-  save(store, 0, "z");
   CHECK(store.steps() == Steps{0, 999'999'999, INT64_MAX});
 }
 

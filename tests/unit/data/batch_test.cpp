@@ -1,5 +1,7 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/data/batch.hpp>
+#include <rlhf/data/rollout_buffer.hpp>
+#include <rlhf/data/rows.hpp>
 
 #include <cstdint>
 #include <string>
@@ -76,4 +78,39 @@ TEST_CASE("what does not fit together is refused") {
   Rollout adopted;
   data::append_rows(adopted, wide, 0, 5);
   CHECK(adopted == wide);
+}
+
+namespace {
+
+struct Hidden {
+  data::Rows<float> states;
+  template <class Visit>
+  void columns(Visit&& visit) {
+    visit("states", states);
+  }
+  bool operator==(Hidden const&) const = default;
+};
+
+}  // namespace
+
+TEST_CASE("batches without samples join on either side, whatever their shape") {
+  Hidden full{data::Rows<float>(3)};
+  full.states.push_back(std::vector<float>{1, 2, 3, 4, 5, 6});
+  Hidden const none;                          // made without a shape
+  Hidden const shaped{data::Rows<float>(3)};  // of no samples
+  Hidden const other{data::Rows<float>(2)};
+  using Batches = std::vector<Hidden>;
+  for (Batches const& parts :
+       {Batches{full, none}, Batches{none, full}, Batches{full, shaped}, Batches{shaped, full},
+        Batches{none, full, none}, Batches{full, other}, Batches{shaped, none, full, other}}) {
+    CHECK(data::join(parts) == full);
+  }
+  CHECK(data::join(Batches{none, shaped}) == shaped);
+  CHECK(data::join(Batches{shaped, none}) == shaped);
+  data::RolloutBuffer<Hidden> buffer({.keep = 2});
+  buffer.add(0, full);
+  buffer.add(0, none);
+  buffer.add(1, none);
+  buffer.add(1, none);
+  CHECK(buffer.training_set() == full);
 }

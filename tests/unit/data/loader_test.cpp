@@ -180,26 +180,157 @@ TEST_CASE("replicas share the episodes, whole shares are one batch") {
   CHECK(none.infos[1].last);
 }
 
-TEST_CASE("a run goes on behind any batch") {
+TEST_CASE("a run goes on behind any batch, from a text, with batches of any size") {
+  Delivered const ones = load({.batch_size = 1}, 200, 0, 1, 2);
+  for (std::int64_t const size : {1, 2, 3, 5, 0}) {
+    for (int stop = 0; stop < 12; ++stop) {
+      data::LoaderState saved;
+      std::size_t given = 0;
+      {
+        data::Sampler<> sampler(options());
+        data::Loader loader(data::EpisodeDraws(sampler, 1, 2), data::DatasetItems(datasets()),
+                            PadTokens{}, {.threads = stop % 3, .batch_size = size});
+        Batch batch;
+        for (int i = 0; i < stop; ++i) {
+          REQUIRE(loader.next(batch));
+          given += batch.ids.size();
+        }
+        saved = data::parse_loader_state(data::to_text(loader.state()));
+        CHECK(saved == loader.state());
+        CHECK(saved.position == loader.position());
+        CHECK(saved.sampler.consumed == saved.position.consumed);
+      }
+      for (std::int64_t const other : {4, 1, 0}) {
+        data::Sampler<> sampler(options());
+        sampler.restore(saved.sampler);
+        data::Loader loader(data::EpisodeDraws(sampler, 1, 2), data::DatasetItems(datasets()),
+                            PadTokens{},
+                            {.threads = 2, .batch_size = other, .resume = saved.position});
+        CHECK(loader.state() == saved);
+        std::size_t at = given;
+        Batch batch;
+        for (int i = 0; i < 3; ++i) {
+          REQUIRE(loader.next(batch));
+          for (std::size_t k = 0; k < batch.ids.size(); ++k, ++at) {
+            CHECK(batch.ids[k] == ones.batches[at].ids[0]);
+            CHECK(batch.prompts[k] == ones.batches[at].prompts[0]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a resumed loader counts batches and positions as if it had not stopped") {
   Delivered const whole = load({.batch_size = 5}, 30);
   for (std::size_t stop = 0; stop < 20; ++stop) {
     data::LoaderPosition const at = whole.positions[stop];
-    Delivered const rest =
-        load({.threads = static_cast<int>(stop % 3), .batch_size = 5, .skip = at.batches}, 8,
-             at.consumed);
+    Delivered const rest = load(
+        {.threads = static_cast<int>(stop % 3), .batch_size = 5, .resume = at}, 8, at.consumed);
     for (std::size_t i = 0; i < 8; ++i) {
       CHECK(rest.batches[i] == whole.batches[stop + 1 + i]);
       CHECK(rest.positions[i] == whole.positions[stop + 1 + i]);
+      CHECK(rest.infos[i].batch == whole.infos[stop + 1 + i].batch);
+      CHECK(rest.infos[i].last == whole.infos[stop + 1 + i].last);
     }
   }
-  CHECK(whole.positions[3] == data::LoaderPosition{0, 4});
-  CHECK(whole.positions[4] == data::LoaderPosition{22, 0});
+  CHECK(whole.positions[3] == data::LoaderPosition{0, 20, 0, 22});
+  CHECK(whole.positions[4] == data::LoaderPosition{22, 0, 0, 0});
   CHECK(whole.infos[4].last);
   CHECK_FALSE(whole.infos[3].last);
-  data::Loader nothing(Counting{}, Same{}, Sum{}, {.batch_size = 2, .skip = 2});
-  CHECK(
-      error_of(nothing).find("there is nothing behind 2 batches of 2 samples in an episode of 4") !=
-      std::string::npos);
+}
+
+TEST_CASE("at the end of an episode any number of replicas goes on; inside only the same one") {
+  auto const resumed = [](data::LoaderPosition const& at, int replica, int replicas,
+                          data::SamplerOptions how = options()) {
+    how.consumed = at.consumed;
+    data::Sampler<> sampler(how);
+    data::Loader loader(data::EpisodeDraws(sampler, replica, replicas),
+                        data::DatasetItems(datasets()), PadTokens{},
+                        {.batch_size = 4, .resume = at});
+    return error_of(loader);
+  };
+  // Four replicas of 22 samples: 6, 6, 5 and 5.
+  for (int replica = 0; replica < 4; ++replica) {
+    Delivered const made = load({.batch_size = 4}, 2, 0, replica, 4);
+    CHECK(made.positions[1] == data::LoaderPosition{22, 0, 0, 0});
+    for (int replicas = 1; replicas < 6; ++replicas) {
+      for (int other = 0; other < replicas; ++other) {
+        CHECK(resumed(made.positions[1], other, replicas) == "no error");
+        bool const same = replicas == 4 && other == replica;
+        CHECK((resumed(made.positions[0], other, replicas) == "no error") == same);
+      }
+    }
+    data::SamplerOptions larger = options();
+    larger.samples_per_episode = 24;
+    CHECK(resumed(made.positions[1], replica, 4, larger) == "no error");
+    if (replica > 1) {
+      CHECK(resumed(made.positions[0], replica, 4, larger) ==
+            rlhf::text("drawing episode 0: LoaderOptions::resume is inside an episode, in a share ",
+                       "of 5 samples from id ", replica == 2 ? 12 : 17,
+                       "; this share has 6 samples from id ", replica == 2 ? 12 : 18,
+                       ". Go on to the end of the episode with the number of replicas and of ",
+                       "samples in an episode that there were, and change them there; or, to have ",
+                       "the whole episode again, set LoaderPosition::taken to 0"));
+    }
+  }
+  data::LoaderPosition again = load({.batch_size = 4}, 1, 0, 1, 4).positions[0];
+  again.taken = 0;
+  CHECK(resumed(again, 0, 2) == "no error");
+}
+
+TEST_CASE("a position that is none of these draws ends the loader, and stays its position") {
+  struct Case {
+    data::LoaderPosition at;
+    char const* words;
+  };
+  for (Case const& now :
+       {Case{{0, 4, 0, 4}, "there is nothing behind 4 samples of a share of 4"},
+        Case{{0, 9, 0, 4}, "there is nothing behind 9 samples of a share of 4"},
+        Case{{0, 2, 0, 5}, "in a share of 5 samples from id 0; this share has 4 samples from id 0"},
+        Case{{4, 2, 4, 4}, "of the episode behind 4 consumed samples, the draws begin at 0"},
+        Case{{4, 0, 0, 0}, "of the episode behind 4 consumed samples, the draws begin at 0"}}) {
+    for (int const threads : {0, 2}) {
+      data::Loader loader(Counting{}, Same{}, Sum{},
+                          {.threads = threads, .batch_size = 4, .resume = now.at});
+      CHECK(loader.position() == now.at);
+      CHECK(error_of(loader).find(now.words) != std::string::npos);
+      CHECK(loader.position() == now.at);
+      std::int64_t sum = 0;
+      CHECK_FALSE(loader.next(sum));
+      CHECK(loader.position() == now.at);
+    }
+  }
+}
+
+TEST_CASE("a batch that failed counts as given, a draw that failed does not") {
+  struct Fails {
+    int left = 1;
+    bool next(data::DrawnShare& share) {
+      if (left-- == 0) {
+        throw std::runtime_error("no more");
+      }
+      share = data::DrawnShare{{{0, 0, 0}, {0, 1, 1}, {0, 2, 2}}, 0, 0, 3};
+      return true;
+    }
+  };
+  struct BadItem {
+    std::int64_t operator()(std::int32_t, std::int64_t index) const {
+      return index == 1 ? throw std::runtime_error("bad item") : index;
+    }
+  };
+  for (int const threads : {0, 2}) {
+    data::Loader loader(Fails{}, BadItem{}, Sum{}, {.threads = threads, .batch_size = 1});
+    std::int64_t sum = 0;
+    CHECK(loader.next(sum));
+    CHECK(error_of(loader).find("bad item") != std::string::npos);
+    CHECK(loader.position() == data::LoaderPosition{0, 2, 0, 3});
+    CHECK(loader.next(sum));
+    CHECK(loader.position() == data::LoaderPosition{3, 0, 0, 0});
+    CHECK(error_of(loader) == "drawing episode 1: no more");
+    CHECK(loader.position() == data::LoaderPosition{3, 0, 0, 0});
+    CHECK_FALSE(loader.next(sum));
+  }
 }
 
 TEST_CASE("draws that end end the loader, for good") {
@@ -437,5 +568,6 @@ TEST_CASE("options out of range are refused") {
   CHECK_THROWS_AS(make({.threads = -1}), rlhf::Error);
   CHECK_THROWS_AS(make({.ahead = 0}), rlhf::Error);
   CHECK_THROWS_AS(make({.batch_size = -1}), rlhf::Error);
-  CHECK_THROWS_AS(make({.skip = 1}), rlhf::Error);
+  CHECK_THROWS_AS(make({.resume = data::LoaderPosition{-1, 0, 0, 0}}), rlhf::Error);
+  CHECK_THROWS_AS(make({.resume = data::LoaderPosition{0, -1, 0, 0}}), rlhf::Error);
 }

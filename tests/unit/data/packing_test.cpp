@@ -73,8 +73,9 @@ TEST_CASE("columns of one batch are packed by one plan") {
 
 TEST_CASE("what cannot be packed is refused") {
   Numbers const lengths{3, 6};
-  CHECK_THROWS_WITH_AS(data::plan_packing(lengths, 5), doctest::Contains("sample 1 has 6 tokens"),
-                       rlhf::Error);
+  CHECK_THROWS_WITH_AS(
+      data::plan_packing(lengths, 5),
+      doctest::Contains("sequence 1 has 6 positions, a row has 5; cut it, or choose"), rlhf::Error);
   CHECK_THROWS_AS(data::plan_packing(lengths, 0), rlhf::Error);
   CHECK_THROWS_AS(data::plan_packing(lengths, std::int64_t{1} << 31), rlhf::Error);
   CHECK(data::plan_packing({}, 5).rows() == 0);

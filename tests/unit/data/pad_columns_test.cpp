@@ -1,7 +1,9 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/data/pad_columns.hpp>
 
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,4 +67,14 @@ TEST_CASE("names that are no column of rows, and values that do not fit, are ref
   CHECK(refusal({"tokens", -2147483649.0}) != "");
   CHECK(refusal({"tokens", 0.0 / 0.0}) != "");
   CHECK(refusal({"hidden", 0.5}) == "");
+  CHECK(refusal({"hidden", 0.1}) == "");
+  CHECK(refusal({"hidden", 1e300}).find("cannot be padded with 1e+300") != std::string::npos);
+  CHECK(refusal({"hidden", -1e300}) != "");
+  double const most = static_cast<double>(std::numeric_limits<float>::max());
+  CHECK(refusal({"hidden", most}) == "");
+  CHECK(refusal({"hidden", -most}) == "");
+  CHECK(refusal({"hidden", std::nextafter(most, 1e300)}) != "");
+  CHECK(refusal({"hidden", std::numeric_limits<double>::infinity()}) == "");
+  CHECK(refusal({"hidden", -std::numeric_limits<double>::infinity()}) == "");
+  CHECK(refusal({"hidden", std::numeric_limits<double>::quiet_NaN()}) == "");
 }

@@ -97,9 +97,16 @@ TEST_CASE("what does not fit is refused, and nothing changes") {
   CHECK_THROWS_WITH_AS(buffer.add(0, rollout({{2}}, 1)),
                        doctest::Contains("rollouts of episode 0 came after those of episode 1"),
                        rlhf::Error);
-  Rollout wide;
+  Rollout wide = rollout({{2}}, 1);
   wide.hidden = data::Rows<float>(3);
+  wide.hidden.push_back(std::vector<float>{1, 2, 3});
   CHECK_THROWS_AS(buffer.add(1, wide), rlhf::Error);
+  Buffer with_empty({.keep = 3});
+  with_empty.add(1, rollout({{1}}, 0));
+  with_empty.add(2, Rollout());
+  CHECK_THROWS_WITH_AS(with_empty.add(3, wide),
+                       doctest::Contains("rows of 3 values a position cannot join rows of 2"),
+                       rlhf::Error);
   Rollout uneven = rollout({{2}}, 1);
   uneven.text.clear();
   CHECK_THROWS_AS(buffer.add(1, uneven), rlhf::Error);

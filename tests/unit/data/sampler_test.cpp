@@ -136,7 +136,7 @@ TEST_CASE("a sampler refuses what it cannot draw, and a replica that there is no
   CHECK_NOTHROW(data::Sampler<>{large});
   large.shuffle = true;
   CHECK_THROWS_WITH_AS(data::Sampler<>{large},
-                       doctest::Contains("the order torch serves at most 214748364"), rlhf::Error);
+                       doctest::Contains("the order torch serves at most 214748363"), rlhf::Error);
   data::Sampler<> sampler(sequential({3}, 4));
   std::vector<data::Draw> draws;
   CHECK_THROWS_WITH_AS(sampler.next(2, 2, draws), doctest::Contains("replica 2 is not one of 2"),
@@ -292,4 +292,33 @@ TEST_CASE("an episode allocates nothing but the permutation of a new epoch") {
   CHECK(allocations() - before ==
         (allocations_are_counted() ? 2 + 1
                                    : 0));  // epochs 1 and 2 of the first dataset, 1 of the second
+}
+
+TEST_CASE("drop: other episodes are refused where the same number of samples is another place") {
+  using Sampler = data::Sampler<data::KeyedOrder, data::Exhausted::drop>;
+  auto const state_after = [](std::int64_t episode, int episodes) {
+    Sampler sampler(data::SamplerOptions{.dataset_sizes = {10}, .samples_per_episode = episode});
+    std::vector<data::Draw> draws;
+    for (int e = 0; e < episodes; ++e) {
+      sampler.next(0, 1, draws);
+    }
+    return sampler.state();
+  };
+  Sampler tens(data::SamplerOptions{.dataset_sizes = {10}, .samples_per_episode = 10});
+  CHECK_THROWS_WITH_AS(
+      tens.restore(state_after(4, 20), {.episode = true}),
+      doctest::Contains(
+          "the sampler state stands in epoch 10, behind 0 items of it. With Exhausted::drop, of "
+          "episodes of 10 prompts instead of 4, 80 consumed samples would be another place. Keep "
+          "the episodes, or go on there with a sampler made with SamplerOptions::consumed = 100"),
+      rlhf::Error);
+  CHECK(tens.consumed() == 0);
+  Sampler fours(data::SamplerOptions{.dataset_sizes = {10}, .samples_per_episode = 4});
+  CHECK_THROWS_WITH_AS(fours.restore(state_after(10, 10), {.episode = true}),
+                       doctest::Contains("SamplerOptions::consumed = 80"), rlhf::Error);
+  CHECK_NOTHROW(fours.restore(state_after(2, 2), {.episode = true}));  // in the first epoch
+  CHECK(fours.consumed() == 4);
+  Sampler eights(data::SamplerOptions{.dataset_sizes = {10}, .samples_per_episode = 8});
+  CHECK_NOTHROW(eights.restore(state_after(4, 20), {.episode = true}));  // as many are left out
+  CHECK(eights.consumed() == 80);
 }

@@ -163,11 +163,34 @@ TEST_CASE("other weights are a change of the mixture") {
                        doctest::Contains("is none (.ratios)"), rlhf::Error);
 }
 
-TEST_CASE("another number of datasets is a change of its own; unknown fingerprints are none") {
+TEST_CASE(
+    "fingerprints that a run no longer gives are a change, those that a state lacks are none") {
+  data::SamplerState now = state();
+  now.dataset_fingerprints.clear();
+  CHECK_HAS(difference(now),
+            "; the fingerprint of dataset 0 was 0123456789abcdef, is not given (.contents); the "
+            "fingerprint of dataset 1 was");
+  CHECK(difference(now, {.contents = true}) == "");
+  data::SamplerState unknown = state();
+  unknown.dataset_fingerprints.clear();
+  CHECK_NOTHROW(data::check_compatible(unknown, state()));
+}
+
+TEST_CASE("a refusal says what follows from accepting it") {
+  data::SamplerState now = state();
+  now.seed = 1;
+  CHECK_HAS(difference(now), "a number of samples, so items may come again or be left out");
+  CHECK(difference(now).find("schedule") == std::string::npos);
+  now.ratios = {3, 1};
+  CHECK_HAS(difference(now),
+            "to change weights without that, add a stage to SamplerOptions::sched");
+}
+
+TEST_CASE("another number of datasets is a change of its own") {
   data::SamplerState now = state();
   now.dataset_sizes = {5, 9, 4};
   now.ratios = {1, 3, 1};
-  now.dataset_fingerprints.clear();
+  now.dataset_fingerprints.push_back(3);
   CHECK_HAS(difference(now), "the number of datasets was 2, is 3");
   CHECK(difference(now, {.dataset_sizes = true}) == "");
 }

@@ -54,10 +54,14 @@ TEST_CASE("every kind of damage has a message that names the file") {
   CHECK_HAS(refusal("other 2\n"), "this is no rlhf-test");
   CHECK_HAS(refusal("rlhf-test\n"), "this is no rlhf-test");
   CHECK_HAS(refusal("rlhf-test x\n"), "no version number");
-  CHECK_HAS(refusal("rlhf-test 3\n"), "of version 3, this program reads versions up to 2");
+  CHECK_HAS(refusal(sealed("rlhf-test 3\n")), "of version 3, this program reads versions up to 2");
+  CHECK_HAS(refusal("rlhf-test 3\n"), "its last line is not a checksum");
   CHECK_HAS(refusal("rlhf-test 2\n"), "its last line is not a checksum");
   std::string damaged = record();
   damaged[14] ^= 1;
+  CHECK_HAS(refusal(damaged), "its checksum does not fit");
+  damaged = record();
+  damaged[10] ^= 4;  // version 2 becomes 6: damage, not a newer program
   CHECK_HAS(refusal(damaged), "its checksum does not fit");
   CHECK_HAS(refusal(sealed("rlhf-test 2\n")), "line 1: the key 'name' is missing");
   CHECK_HAS(refusal(sealed("rlhf-test 2\nname = a\n")), "the key 'count' is missing");

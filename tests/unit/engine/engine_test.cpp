@@ -4,6 +4,7 @@
 #include <rlhf/engine/engine.hpp>
 #include <rlhf/module/module.hpp>
 #include <rlhf/parallel/grid.hpp>
+#include <rlhf/runtime/offload.hpp>
 #include <rlhf/sync/policies.hpp>
 
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include <doctest/doctest.h>
 
 #include "ranks/world.hpp"
+#include "support/allocations.hpp"
 #include "unit/checkpoint/temporary_directory.hpp"
 
 namespace {
@@ -193,30 +195,6 @@ TEST_CASE("an observer sees what it asks for") {
               });
 }
 
-TEST_CASE("an observer keeps what it knows in checkpoints, evaluations included") {
-  struct Observer {
-    std::string seen;
-    void trained(std::int64_t, std::string_view) { seen += "trained "; }
-    void evaluate(Episode) { seen += "evaluated "; }
-    void save(rlhf::checkpoint::FilesToSave& files) {
-      files.write("seen", rlhf::checkpoint::as_bytes(seen));
-    }
-    void load(rlhf::checkpoint::FilesToLoad const& files) {
-      seen = rlhf::checkpoint::as_text(files.read("seen"));
-    }
-  };
-  test::TemporaryDirectory const directory;
-  std::string const checkpoints = directory / "run";
-  auto const run_to = [&](std::int64_t episodes) {
-    Observer observer;
-    on_one_rank({.episodes = episodes, .checkpoints = checkpoints, .evaluate_every = 1}, {}, {},
-                [&](auto& loop, auto&, auto&) { loop.run(observer); });
-    return observer.seen;
-  };
-  CHECK(run_to(2) == "trained evaluated trained evaluated ");
-  CHECK(run_to(3) == "trained evaluated trained evaluated trained evaluated ");
-}
-
 TEST_CASE("what the options cannot have is refused when the engine is made") {
   auto const refusal = [](engine::Options options, auto frequency) {
     try {
@@ -305,4 +283,189 @@ TEST_CASE("whatever hook fails on whatever rank, all ranks end in time with that
       }
     }
   }
+}
+
+namespace {
+
+/// Busy for a while.
+void spin(std::int64_t nanoseconds) {
+  std::int64_t const end = rlhf::steady_nanoseconds() + nanoseconds;
+  while (rlhf::steady_nanoseconds() < end) {
+  }
+}
+
+struct Losses {
+  double loss = 0;
+  double entropy = 0;
+  std::int64_t tokens = 0;
+  template <class Visit>
+  void metrics(Visit&& visit) const {
+    visit("loss", loss);
+    visit("entropy", entropy, static_cast<double>(tokens));
+  }
+};
+
+/// Trains and generates on memory that may be elsewhere in between.
+template <class Sync, class Data = rlhf::data::None>
+struct Busy : rlhf::Module<rlhf::RuntimeGrid, Sync, Data>, rlhf::runtime::Offloadable<> {
+  using Base = rlhf::Module<rlhf::RuntimeGrid, Sync, Data>;
+  using Base::Base;
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    visit("w", rlhf::view(weight, {8}), rlhf::shard::replicated());
+  }
+  template <class Visit>
+  void memory(Visit&& visit) {
+    visit(rlhf::runtime::Part::weights, "w", weight);
+    visit(rlhf::runtime::Part::optimizer_states, "m", moment);
+  }
+  std::vector<float> weight = std::vector<float>(8, 1.0F);
+  std::vector<float> moment = std::vector<float>(8, 0.0F);
+  std::int64_t work_nanoseconds = 0;
+};
+struct BusyGenerator : Busy<rlhf::sync::Reshard<1_MiB>, rlhf::data::RuntimeMixture<>> {
+  using Busy::Busy;
+  using Batch = Prompts;
+  Answers forward_step(Batch const& batch, Step) {
+    spin(work_nanoseconds);
+    for (std::int64_t& id : answers.id = batch.id) {
+      id += static_cast<std::int64_t>(weight.at(0) * 1000);
+    }
+    return answers;
+  }
+  Answers answers;
+};
+struct BusyActor : Busy<rlhf::sync::None> {
+  using Busy::Busy;
+  using Batch = Answers;
+  Losses train_step(std::span<Batch const> batches, Step step) {
+    spin(work_nanoseconds);
+    Losses out{1.0 + static_cast<double>(this->rank()), 2.0, 1 + this->rank()};
+    for (Batch const& batch : batches) {
+      for (std::int64_t const id : batch.id) {
+        moment.at(0) += static_cast<float>(id % 7);
+      }
+    }
+    weight.at(0) += moment.at(0) / 64 + static_cast<float>(step.value);
+    return out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("models that take turns on the device compute what those do that stay there") {
+  std::vector<std::vector<float>> weights;
+  for (bool const offload : {false, true}) {
+    rlhf::comm::run_local(1, [&](Local world) {
+      BusyGenerator generator(Mesh::range(0, 1), 0, Layout{});
+      BusyActor actor(Mesh::range(0, 1), 0, Layout{});
+      generator.open_data(data(10));
+      rlhf::Engine loop(world, {.episodes = 4, .offload = offload},
+                        engine::prompts("prompts", generator, ask),
+                        engine::stage("generate", generator), engine::train("policy", actor),
+                        engine::sync("weights", actor, generator));
+      bool turns = false;
+      loop.begin();
+      for (int e = 0; e < 4; ++e) {
+        loop.round();
+        turns = turns || actor.moment.empty() || generator.moment.empty();
+      }
+      CHECK(turns == offload);
+      rlhf::runtime::onload(actor);
+      weights.push_back(actor.weight);
+    });
+  }
+  CHECK(weights[0] == weights[1]);
+}
+
+TEST_CASE("the phases of an episode add up to it, in timers and in the trace") {
+  rlhf::comm::run_local(2, [&](Local world) {
+    BusyGenerator generator(Mesh::range(0, 2), world.rank(), Layout{.data = 2});
+    BusyActor actor(Mesh::range(0, 2), world.rank(), Layout{.data = 2});
+    generator.work_nanoseconds = actor.work_nanoseconds = 4'000'000;
+    generator.open_data(data(10));
+    rlhf::Engine loop(world, {.episodes = 5, .trace_events = 1000},
+                      engine::prompts("prompts", generator, ask),
+                      engine::stage("generate", generator), engine::train("policy", actor),
+                      engine::sync("weights", actor, generator));
+    loop.run();
+    std::int64_t phases = 0;
+    loop.timers().visit([&](std::string_view path, rlhf::runtime::Timing const& timing) {
+      phases += path.find('/') != path.rfind('/') || path == "episode" ? 0 : timing.total;
+    });
+    rlhf::runtime::Timing const episode = loop.timers().at("episode");
+    CHECK(episode.count == 5);
+    CHECK(phases <= episode.total);
+    CHECK(static_cast<double>(phases) > 0.95 * static_cast<double>(episode.total));
+    CHECK(loop.timers().at("episode/policy").count == 5);
+    std::int64_t spans = 0;
+    std::int64_t whole = 0;
+    for (rlhf::runtime::TraceEvent const& event : loop.trace().events()) {
+      bool const outer = loop.trace().name(event.name) == "episode";
+      (outer ? whole : spans) += event.end - event.begin;
+    }
+    CHECK(whole == episode.total);
+    CHECK(static_cast<double>(spans) > 0.95 * static_cast<double>(whole));
+  });
+}
+
+TEST_CASE("metrics of trainers are joined over ranks and steps, and taken once") {
+  rlhf::comm::run_local(2, [&](Local world) {
+    BusyGenerator generator(Mesh::range(0, 2), world.rank(), Layout{.data = 2});
+    BusyActor actor(Mesh::range(0, 2), world.rank(), Layout{.data = 2});
+    generator.open_data(data(10));
+    rlhf::Engine loop(world, {.episodes = 2}, engine::prompts("prompts", generator, ask),
+                      engine::stage("generate", generator),
+                      engine::train("policy", actor, {.global_batch = 5}),
+                      engine::sync("weights", actor, generator));
+    loop.begin();
+    loop.round();
+    loop.metrics().sum("prompts", 5);
+    auto const taken = loop.take_metrics();
+    REQUIRE(taken.size() == 3);
+    CHECK(taken[0].name == "prompts");
+    CHECK(taken[0].value == 10);
+    CHECK(taken[1].name == "policy/loss");
+    CHECK(taken[1].value == 1.5);
+    CHECK(taken[1].count == 4);
+    CHECK(taken[2].name == "policy/entropy");
+    CHECK(taken[2].weight == 6);
+    loop.round();
+    CHECK(loop.take_metrics().size() == 2);
+  });
+}
+
+TEST_CASE("an episode allocates nothing once all sizes have been seen") {
+  if (!allocations_are_counted()) {
+    return;
+  }
+  rlhf::comm::run_local(1, [&](Local world) {
+    BusyGenerator generator(Mesh::range(0, 1), 0, Layout{});
+    BusyActor actor(Mesh::range(0, 1), 0, Layout{});
+    generator.open_data(data(10));
+    Prompts reused;
+    // The values that hooks return are theirs to allocate: here by moving what they got back.
+    rlhf::Engine loop(world, {.episodes = 20, .trace_events = 1000},
+                      engine::prompts("prompts", generator,
+                                      [&](std::span<rlhf::data::Draw const> draws) {
+                                        reused.id.clear();
+                                        for (rlhf::data::Draw const& draw : draws) {
+                                          reused.id.push_back(draw.index);
+                                        }
+                                        return reused;
+                                      }),
+                      engine::stage("generate", generator),
+                      engine::train("policy", actor, {.global_batch = 5, .micro_batch = 2}),
+                      engine::sync("weights", actor, generator));
+    loop.begin();
+    for (int e = 0; e < 3; ++e) {
+      loop.round();
+    }
+    std::int64_t const before = allocations();
+    for (int e = 0; e < 6; ++e) {  // within an epoch of the data, whose order is then there
+      loop.round();
+    }
+    // Each episode: the copies that two hooks above return.
+    CHECK(allocations() - before == 2 * 6);
+  });
 }

@@ -200,7 +200,9 @@ TEST_CASE("a table of experts: any order, several slots for one; wrong ones are 
   };
   CHECK(says(with({0, 1, 2, 3, 0}), "5 slots cannot be dealt to 2 expert ranks"));
   CHECK(says(with({0, 1, 2, 4}), "slot 3 holds expert 4; the model has 4"));
-  CHECK(says(with({0, 1, 2, 2}), "no slot for expert 3"));
+  CHECK(says(with({0, 1, 2, 0}), "no slot for expert 3"));
+  CHECK(says(with({0, 1, 3, 2, 3, 2}),
+             "expert 2 lies in slots 0 and 2 of expert rank 1; a rank may hold an expert once"));
 }
 
 TEST_CASE("padding: the cut counts it, no rank sends it") {

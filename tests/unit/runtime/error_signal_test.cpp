@@ -7,11 +7,15 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "ranks/world.hpp"
+#include "unit/checkpoint/temporary_directory.hpp"
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace {
 
@@ -205,6 +209,103 @@ TEST_CASE("a failure without an exception stops ranks that wait") {
     CHECK_MESSAGE(found.says("failure of rank 2, module monitor, phase watch"), found.text);
   });
   CHECK(end.seconds < ranks::soon_seconds);
+}
+
+/// A communicator that does not say why it was aborted, as between processes.
+struct Quiet {
+  Local& comm;
+  [[nodiscard]] int rank() const noexcept { return comm.rank(); }
+  [[nodiscard]] int size() const noexcept { return comm.size(); }
+  [[nodiscard]] int world_rank(int rank) const { return comm.world_rank(rank); }
+  void abort(std::string_view) noexcept { comm.abort("?"); }
+};
+
+TEST_CASE("law: with a file, ranks without a common signal find the first failure, too") {
+  for (int bad = 0; bad < 4; ++bad) {
+    test::TemporaryDirectory const directory;
+    std::string const file = directory / "failure";
+    std::vector<ranks::Outcome> outcomes(4);
+    auto const end = ranks::run_world(4, [&](Local& local) {
+      Quiet comm{local};
+      ErrorSignal signal(Milliseconds{20'000}, file);
+      auto const rank = static_cast<std::size_t>(local.rank());
+      outcomes[rank] = outcome_of([&] {
+        signal.run(comm, "reward", "score", [&] {
+          if (local.rank() == bad) {
+            throw rlhf::Error(Errc::cuda, "first line\nsecond", 7, 719);
+          }
+          local.barrier();
+        });
+      });
+    });
+    CHECK(end.seconds < ranks::soon_seconds);
+    for (ranks::Outcome const& outcome : outcomes) {
+      CHECK_MESSAGE(outcome.says("failure of rank " + std::to_string(bad) +
+                                 ", module reward, phase score, cuda: first line\nsecond (at"),
+                    outcome.text);
+      CHECK(outcome.code == Errc::cuda);
+      CHECK(outcome.rank == 7);
+    }
+    ErrorSignal late(Milliseconds{0}, file);  // a rank that starts when all is over
+    CHECK(late.failed());
+    CHECK(late.failure().native_code == 719);
+    CHECK(!late.raise({Errc::io, 9, "a", "b", "c", 0, 9}));
+    late.reset();
+    CHECK(!late.failed());
+  }
+}
+
+TEST_CASE(
+    "of two processes that fail by themselves, one file holds the first; none is in the way") {
+  test::TemporaryDirectory const directory;
+  ErrorSignal one(Milliseconds{0}, directory / "failure");
+  ErrorSignal two(Milliseconds{0}, directory / "failure");
+  CHECK(one.raise({Errc::io, 1, "policy", "save", "full", 0, 1}));
+  CHECK(!two.raise({Errc::io, 2, "policy", "save", "also", 0, 2}));
+  CHECK(two.failure().text() == one.failure().text());
+  ErrorSignal nowhere(Milliseconds{0}, "/nowhere/at/all");
+  CHECK(nowhere.raise({Errc::io, 3, "policy", "save", "full", 0, 3}));
+  CHECK(nowhere.failure().rank == 3);
+}
+
+/// A rank that is a process, whose communicator brings nothing along.
+struct Process {
+  int number;
+  [[nodiscard]] int rank() const noexcept { return number; }
+  [[nodiscard]] int size() const noexcept { return 3; }
+  [[nodiscard]] int world_rank(int rank) const { return rank; }
+  void abort(std::string_view) noexcept {}
+};
+
+TEST_CASE("processes that were aborted find the failure of the one that failed") {
+  test::TemporaryDirectory const directory;
+  std::vector<pid_t> children;
+  for (int rank = 0; rank < 3; ++rank) {
+    pid_t const child = ::fork();
+    if (child == 0) {
+      Process comm{rank};
+      ErrorSignal signal(Milliseconds{20'000}, directory / "failure");
+      ranks::Outcome const found = outcome_of([&] {
+        signal.run(comm, "policy", "save", [&] {
+          if (rank == 1) {
+            Meeting::sleep_ms(50);
+            rlhf::fail(Errc::io, "the disk is full");
+          }
+          rlhf::fail(Errc::aborted, "rank 1 is gone", 1);
+        });
+      });
+      bool const right = found.code == Errc::io && found.rank == 1 &&
+                         found.says("rank 1, module policy, phase save") &&
+                         found.says("the disk is full");
+      ::_exit(right ? 0 : 1);
+    }
+    children.push_back(child);
+  }
+  for (pid_t const child : children) {
+    int status = -1;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+  }
 }
 
 }  // namespace

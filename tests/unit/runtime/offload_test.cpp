@@ -13,8 +13,8 @@
 namespace runtime = rlhf::runtime;
 using rlhf::Errc;
 using rlhf::Error;
-using runtime::MemoryRow;
 using runtime::Part;
+using runtime::PartMemory;
 using runtime::Parts;
 using runtime::Residence;
 
@@ -59,11 +59,11 @@ class Buffer {
   std::vector<T> elements_;
 };
 
-static_assert(runtime::Storage<Buffer<float>>);
-static_assert(runtime::Storage<std::vector<double>>);
-static_assert(!runtime::Storage<std::vector<std::string>>);
-static_assert(!runtime::Storage<std::vector<bool>>);
-static_assert(!runtime::Storage<float[4]>);
+static_assert(runtime::TensorStorage<Buffer<float>>);
+static_assert(runtime::TensorStorage<std::vector<double>>);
+static_assert(!runtime::TensorStorage<std::vector<std::string>>);
+static_assert(!runtime::TensorStorage<std::vector<bool>>);
+static_assert(!runtime::TensorStorage<float[4]>);
 static_assert(runtime::OffloadSpace<runtime::HostSpace>);
 
 struct Model : runtime::Offloadable<> {
@@ -260,10 +260,10 @@ TEST_CASE("where the bytes are") {
   runtime::offload(model, Part::optimizer_states | Part::gradient_buffers);
   auto const rows = runtime::memory_rows(model);
   REQUIRE(rows.size() == 4);
-  CHECK(rows[0] == MemoryRow{Part::weights, Residence::device, 2, 200, 0, 0});
-  CHECK(rows[1] == MemoryRow{Part::main_weights, Residence::device, 1, 400, 0, 0});
-  CHECK(rows[2] == MemoryRow{Part::optimizer_states, Residence::host, 2, 0, 1200, 1200});
-  CHECK(rows[3] == MemoryRow{Part::gradient_buffers, Residence::host, 1, 0, 400, 0});
+  CHECK(rows[0] == PartMemory{Part::weights, Residence::device, 2, 200, 0, 0});
+  CHECK(rows[1] == PartMemory{Part::main_weights, Residence::device, 1, 400, 0, 0});
+  CHECK(rows[2] == PartMemory{Part::optimizer_states, Residence::host, 2, 0, 1200, 1200});
+  CHECK(rows[3] == PartMemory{Part::gradient_buffers, Residence::host, 1, 0, 400, 0});
   CHECK(to_string(rows) ==
         "part              where      tensors          device            away            host\n"
         "weights           device           2             200               0               0\n"

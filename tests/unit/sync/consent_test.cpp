@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -356,6 +358,125 @@ TEST_CASE(
     failed += failures == 0 ? 0 : 1;
   }
   CHECK(failed >= 6);
+}
+
+namespace {
+
+/// A packer that can be told to have no memory.
+struct PoorPacker : rlhf::HostPacker<Spy::Stream> {
+  bool const* poor = nullptr;
+  [[nodiscard]] auto allocate(std::int64_t bytes) const {
+    if (*poor) {
+      throw std::bad_alloc();
+    }
+    return HostPacker::allocate(bytes);
+  }
+};
+
+/// A receiver whose parameter b can go by a name that no source has.
+struct Renaming : Receiver {
+  using Receiver::Receiver;
+  bool lost = false;
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    Receiver::parameters([&](auto const& name, auto const& view, auto const& rule) {
+      visit(lost && name == "b" ? "lost" : name, view, rule);
+    });
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "a replan onto another communicator that fails leaves the link on the old one, or on none") {
+  Case const pair = four_ranks();
+  for (bool const late : {false, true}) {  // before ranks agree, or without memory for staging
+    rlhf::comm::LocalWorld<> worlds[3] = {rlhf::comm::LocalWorld<>(pair.world),
+                                          rlhf::comm::LocalWorld<>(pair.world),
+                                          rlhf::comm::LocalWorld<>(pair.world)};
+    std::atomic<int> refused{0};
+    ranks::WorldEnd const end = ranks::run_world(pair.world, [&](Local& local) {
+      int const rank = local.rank();
+      ranks::Ledger ledgers[2];
+      std::optional<Spy> first(std::in_place, worlds[0].communicator(rank), ledgers[0]);
+      std::optional<Spy> second(std::in_place, worlds[1].communicator(rank), ledgers[1]);
+      Model<sync::None> source(pair, Side::source, rank, true);
+      Renaming receiver(pair, Side::destination, rank, true);
+      bool poor = false;
+      PoorPacker packer;
+      packer.poor = &poor;
+      sync::Link<Model<sync::None>, Renaming, Spy, PoorPacker> link(*first, source, receiver, {},
+                                                                    packer);
+      source.fill(1);
+      link.sync(Version{1});
+      receiver.lost = !late;
+      poor = late;
+      std::string told;
+      try {
+        link.replan(*second);
+      } catch (std::exception const& error) {
+        told = error.what();
+      }
+      receiver.lost = false;
+      poor = false;
+      refused += told.empty() ? 0 : 1;
+      CHECK_FALSE(link.version().has_value());
+      std::int64_t const calls = ledgers[1].calls;
+      source.fill(2);
+      if (late) {
+        first.reset();  // nothing of it is used any more
+        CHECK_THROWS_WITH_AS(link.sync(Version{2}), doctest::Contains("has no plan"), Error);
+        CHECK_THROWS_WITH_AS(link.rebind(), doctest::Contains("has no plan"), Error);
+      } else {
+        second.reset();  // nor of this one
+        link.sync(Version{2});
+        link.verify();
+        CHECK(receiver.wrong(2) == 0);
+        second.emplace(worlds[2].communicator(rank), ledgers[1]);
+      }
+      CHECK(ledgers[1].calls == calls);
+      std::int64_t const old_calls = ledgers[0].calls;
+      link.replan(*second);
+      first.reset();
+      CHECK_THROWS_WITH_AS(link.finish(Version{3}), doctest::Contains("finish without start"),
+                           Error);
+      source.fill(3);
+      link.sync(Version{3});
+      link.verify();
+      CHECK(receiver.wrong(3) == 0);
+      CHECK(ledgers[0].calls == old_calls);
+      for (auto& world : worlds) {
+        world.leave(rank);
+      }
+    });
+    CHECK_MESSAGE(!end.world.failed, end.world.text);
+    CHECK(refused == pair.world);
+  }
+}
+
+TEST_CASE("a version is not committed when nothing moved: finish needs a start of its own") {
+  Case const pair = four_ranks();
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](Local& world) {
+    Model<sync::None> source(pair, Side::source, world.rank());
+    Receiver receiver(pair, Side::destination, world.rank());
+    sync::Link link(world, source, receiver);
+    auto const refuses = [&](Version version) {
+      CHECK_THROWS_WITH_AS(link.finish(version), doctest::Contains("finish without start"), Error);
+    };
+    refuses(Version{7});
+    CHECK_FALSE(link.version().has_value());
+    source.fill(1);
+    link.start();
+    link.finish(Version{1});
+    refuses(Version{2});
+    CHECK(link.version() == Version{1});
+    link.start();
+    link.replan();
+    refuses(Version{3});
+    link.sync(Version{4});
+    CHECK(link.version() == Version{4});
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
 }
 
 namespace {

@@ -3,22 +3,53 @@
 #pragma once
 
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/nearest.hpp>
 
 #include <cstddef>
 #include <initializer_list>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <nlohmann/json.hpp>
 
 namespace rlhf::inline v0::adapters::detail {
 
-/// The text as JSON. Errors: invalid_argument, `<what> <origin> is not JSON (line 3, column 17)`.
+/// Text of a file for a message: short, printable.
+[[nodiscard]] inline std::string shown(std::string value) {
+  if (value.size() > 40) {
+    value.resize(40);
+    value += "...";
+  }
+  for (char& c : value) {
+    c = c >= ' ' && c <= '~' ? c : '?';
+  }
+  return value;
+}
+
+/// The text as JSON. Errors: invalid_argument, `<what> <origin> is not JSON (line 3, column 17)`,
+/// or
+/// `<what> <origin> has the key "layers" twice in one object`.
 [[nodiscard]] inline nlohmann::json json_of(std::string_view content, std::string_view what,
                                             std::string_view origin) {
+  std::vector<std::set<std::string>> open;  // the keys of every object around the place
+  auto const watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    if (event == nlohmann::json::parse_event_t::object_start) {
+      open.emplace_back();
+    } else if (event == nlohmann::json::parse_event_t::object_end) {
+      open.pop_back();
+    } else if (event == nlohmann::json::parse_event_t::key) {
+      auto const& key = parsed.get_ref<std::string const&>();
+      if (!open.back().insert(key).second) {
+        fail(Errc::invalid_argument,
+             text(what, " ", origin, " has the key \"", shown(key), "\" twice in one object"));
+      }
+    }
+    return true;
+  };
   try {
-    return nlohmann::json::parse(content.begin(), content.end());
+    return nlohmann::json::parse(content.begin(), content.end(), watch);
   } catch (nlohmann::json::parse_error const& error) {
     std::size_t const at = error.byte == 0 ? 0 : error.byte - 1;
     std::size_t line = 1;
@@ -36,44 +67,19 @@ namespace rlhf::inline v0::adapters::detail {
   }
 }
 
-/// Changes of one letter that make one word of the other.
-[[nodiscard]] inline std::size_t letters_apart(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) {
-    row[j] = j;
-  }
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t corner = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      std::size_t const change = corner + (a[i] == b[j] ? 0U : 1U);
-      corner = row[j + 1];
-      std::size_t const step = 1 + (row[j] < corner ? row[j] : corner);
-      row[j + 1] = change < step ? change : step;
-    }
-  }
-  return row[b.size()];
-}
-
 /// What is wrong with the keys of an object: the first that is not known, with the nearest that is.
 /// Empty where all are known.
 [[nodiscard]] inline std::string unknown_key(nlohmann::json const& object,
                                              std::initializer_list<std::string_view> known) {
+  std::span<std::string_view const> const words{known.begin(), known.size()};
   for (auto const& [key, value] : object.items()) {
     bool found = false;
-    std::string_view nearest;
-    std::string_view const word = std::string_view(key).substr(0, 40);
-    std::size_t least = word.size() + 40;
     for (std::string_view const one : known) {
       found = found || one == key;
-      std::size_t const apart = letters_apart(word, one);
-      if (apart < least) {
-        least = apart;
-        nearest = one;
-      }
     }
     if (!found) {
-      return text("has an unknown key \"", word, "\"; the nearest known one is \"", nearest, "\"");
+      return text("has an unknown key \"", shown(key), "\"; the nearest known one is \"",
+                  nearest(key, words), "\"");
     }
   }
   return {};

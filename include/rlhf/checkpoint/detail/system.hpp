@@ -111,18 +111,29 @@ void rename_path(std::string const& from, std::string const& to) {
   }
 }
 
-/// Creates a directory and those above it, unless they exist, so that they survive a loss of power.
+/// Whether there is a directory at that path; a link to one counts only if it is followed.
 template <class = void>
-void make_directories(std::string const& path) {
+[[nodiscard]] bool is_directory(std::string const& path, bool follow = false) noexcept {
+  struct stat status {};
+  return (follow ? ::stat(path.c_str(), &status) : ::lstat(path.c_str(), &status)) == 0 &&
+         S_ISDIR(status.st_mode);
+}
+
+/// Creates a directory and those above it, unless they exist, so that they survive a loss of power.
+/// Not `existing`, or above that: an error where it is not there.
+template <class = void>
+void make_directories(std::string const& path, std::string_view existing = "") {
   int made = ::mkdir(path.c_str(), 0777);
-  if (made != 0 && errno == ENOENT && parent_of(path) != path) {
-    make_directories(parent_of(path));
+  if (made != 0 && errno == ENOENT && parent_of(path) != path && parent_of(path) != existing) {
+    make_directories(parent_of(path), existing);
     made = ::mkdir(path.c_str(), 0777);
   }
   if (made == 0) {
     flush_directory(parent_of(path));
-  } else if (errno != EEXIST) {
-    fail_system("create directory", path, errno);
+  } else if (int const error = errno; error != EEXIST) {
+    fail_system("create directory", path, error);
+  } else if (!is_directory(path, true)) {
+    fail_system("create directory", path, ENOTDIR);
   }
 }
 

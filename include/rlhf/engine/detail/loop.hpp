@@ -2,21 +2,19 @@
 /// The episode loop of an engine whose graph is sound. Layer: engine, private.
 #pragma once
 
-#include <rlhf/checkpoint/model_files.hpp>
-#include <rlhf/checkpoint/store.hpp>
-#include <rlhf/comm/operations.hpp>
 #include <rlhf/core/clock.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/ids.hpp>
 #include <rlhf/engine/detail/parts.hpp>
 #include <rlhf/engine/detail/progress.hpp>
-#include <rlhf/engine/detail/saved_state.hpp>
+#include <rlhf/engine/detail/residence.hpp>
+#include <rlhf/engine/detail/run_checkpoints.hpp>
+#include <rlhf/engine/detail/watch.hpp>
 #include <rlhf/engine/options.hpp>
 #include <rlhf/sync/link.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,12 +30,13 @@ namespace rlhf::inline v0::engine {
 ///
 /// | member | called |
 /// |---|---|
+/// | `begun(bool resumed)` | behind setup and loading, before the first sync; a warm-up, say |
 /// | `made(Value const&, std::string_view stage)` | with the rows of a share, on its speaker |
 /// | `trained(Result const&, std::string_view trainer)` | behind every `train_step`, on its ranks |
 /// | `evaluate(Episode)` | on every rank, with synced weights, as often as the options say |
-/// | `save(checkpoint::FilesToSave&)` | on every rank, into every checkpoint, behind the models |
-/// | `load(checkpoint::FilesToLoad const&)` | on every rank, with what it saved, in a resumed run |
-/// | `finished(EpisodeReport const&)` | behind every episode and its checkpoint, on every rank |
+/// | `finished(EpisodeReport const&)` | behind every episode, on every rank; before its checkpoint
+/// | | `finished(EpisodeReport const&, std::vector<runtime::Metric> const&)` | the same, with
+/// `take_metrics()` |
 struct NoObserver {};
 
 namespace detail {
@@ -55,6 +54,11 @@ class Loop {
   void begin(Observer&&...);
   template <class... Observer>
   void round(Observer&&...);
+  [[nodiscard]] runtime::Timers& timers() noexcept;
+  [[nodiscard]] runtime::Trace& trace() noexcept;
+  [[nodiscard]] runtime::Metrics& metrics() noexcept;
+  [[nodiscard]] std::vector<runtime::Metric> take_metrics();
+  void use(runtime::ErrorSignal&) noexcept;
   [[nodiscard]] Episode episode() const noexcept;
   [[nodiscard]] EpisodeReport const& report() const noexcept;
   [[nodiscard]] Options const& options() const noexcept;
@@ -71,7 +75,9 @@ class Loop<true, C, Nodes...> {
   Loop(C& world, Options options, Nodes... nodes)
       : world_(&world),
         options_(std::move(options)),
-        parts_(std::move(nodes)...) {
+        parts_(std::move(nodes)...),
+        watch_(world,
+               options_.trace_events < 0 ? 0 : static_cast<std::size_t>(options_.trace_events)) {
     check_options();
     progress_.episodes = options_.episodes;
     progress_.ahead = options_.episodes_ahead;
@@ -103,12 +109,21 @@ class Loop<true, C, Nodes...> {
   template <class Observer = NoObserver>
   void begin(Observer&& observer = {}) {
     parts_.for_each_model([&](auto& model, std::string_view name) {
-      guarded(name, "setup", [&] { hook::setup(model); });
+      guarded(name, "setup", [&] {
+        hook::setup(model);
+        if (options_.offload && model.present()) {
+          static_cast<void>(runtime::offload(model));
+        }
+      });
     });
     parts_.for_each_model([&](auto& model, std::string_view name) {
       guarded(name, "validate", [&] { hook::validate(model); });
     });
-    bool const resumed = load(observer);
+    bool const resumed = load_run(*world_, watch_, parts_, progress_, options_,
+                                  [&](auto& model) { bring(model, runtime::Parts::all()); });
+    if constexpr (requires { observer.begun(resumed); }) {
+      guarded("engine", "begun", [&] { observer.begun(resumed); });
+    }
     make_links(resumed);
     for (std::int64_t e = progress_.episode + progress_.made; e < progress_.end_of_flight(); ++e) {
       make_ahead(e, observer);
@@ -116,11 +131,46 @@ class Loop<true, C, Nodes...> {
     if (!resumed && options_.evaluate_before) {
       evaluate(observer);
     }
+    watch_.timers().clear();  // what follows are episodes
   }
   template <class Observer = NoObserver>
   void round(Observer&& observer = {}) {
+    {
+      runtime::Phase const timed(&watch_.timers(), &watch_.trace(), "episode", "engine");
+      one_round(observer);
+    }
+  }
+
+  /// Episodes that are done.
+  [[nodiscard]] Episode episode() const noexcept { return Episode{progress_.episode}; }
+  [[nodiscard]] EpisodeReport const& report() const noexcept { return report_; }
+  [[nodiscard]] Options const& options() const noexcept { return options_; }
+  /// Host time of this rank by phase, since `begin` or the last `clear`: `episode/policy` and so
+  /// on. They add up to `episode`.
+  [[nodiscard]] runtime::Timers& timers() noexcept { return watch_.timers(); }
+  /// The same as spans, of `Options::trace_events` events; for `runtime::gather`.
+  [[nodiscard]] runtime::Trace& trace() noexcept { return watch_.trace(); }
+  /// For metrics of observers and hooks; `take_metrics` takes them, too.
+  [[nodiscard]] runtime::Metrics& metrics() noexcept { return metrics_; }
+  /// Metrics since the last call, over all ranks: of trainers whose `train_step` returns something
+  /// with `metrics(visit)`, which calls `visit(name, value)` or `visit(name, value, weight)`, as
+  /// `policy/loss`; and those put into `metrics()`. Collective; the same on every rank.
+  [[nodiscard]] auto take_metrics() {
+    parts_.for_each([&](auto& work) {
+      metrics_.merge(work.metrics);
+      work.metrics.clear();
+    });
+    return metrics_.take(*world_);
+  }
+  /// Errors of phases go through this signal, too. It must outlive the engine.
+  void use(runtime::ErrorSignal& signal) noexcept { watch_.use(signal); }
+
+ private:
+  template <class Observer>
+  void one_round(Observer& observer) {
     std::int64_t const start = steady_nanoseconds();
     std::int64_t const e = progress_.episode;
+    watch_.set_episode(e);
     std::int64_t const next = e + options_.episodes_ahead;
     report_ = {};
     if (options_.episodes_ahead > 0) {
@@ -143,23 +193,28 @@ class Loop<true, C, Nodes...> {
     ++progress_.episode;
     sync_due();
     if (options_.evaluate_every > 0 && progress_.episode % options_.evaluate_every == 0) {
-      evaluate(observer);  // before the checkpoint, so that no kill leaves it out
-    }
-    if (is_time_to_save()) {
-      save(observer);
+      evaluate(observer);
     }
     report_.seconds = seconds_since(start);
-    if constexpr (requires { observer.finished(report_); }) {
-      observer.finished(report_);
+    tell_finished(observer);
+    if (is_time_to_save()) {
+      save_run(*world_, watch_, parts_, progress_, options_,
+               [&](auto& model) { bring(model, runtime::Parts::all()); });
+    }
+  }
+  template <class Observer>
+  void tell_finished(Observer& observer) {
+    using Metrics = std::vector<runtime::Metric>;
+    if constexpr (requires(Metrics const& metrics) { observer.finished(report_, metrics); }) {
+      guarded("engine", "finished", [&] {
+        Metrics const metrics = take_metrics();
+        observer.finished(report_, metrics);
+      });
+    } else if constexpr (requires { observer.finished(report_); }) {
+      guarded("engine", "finished", [&] { observer.finished(report_); });
     }
   }
 
-  /// Episodes that are done.
-  [[nodiscard]] Episode episode() const noexcept { return Episode{progress_.episode}; }
-  [[nodiscard]] EpisodeReport const& report() const noexcept { return report_; }
-  [[nodiscard]] Options const& options() const noexcept { return options_; }
-
- private:
   template <class Node>
   struct LinkOf {
     using type = Nothing;
@@ -177,6 +232,7 @@ class Loop<true, C, Nodes...> {
     expects(options_.save_every >= 1, "engine::Options::save_every must be 1 or more");
     expects(options_.keep >= 0, "engine::Options::keep must be 0 (all) or more");
     expects(options_.evaluate_every >= 0, "engine::Options::evaluate_every must be 0 or more");
+    expects(options_.trace_events >= 0, "engine::Options::trace_events must be 0 or more");
     int slowest = 1;
     std::string_view slowest_name;
     parts_.for_each([&]<class Node>(Work<Node>& work) {
@@ -207,6 +263,7 @@ class Loop<true, C, Nodes...> {
       if constexpr (Node::kind == Kind::sync) {
         Node& node = parts_.template at<At>().node;
         auto& link = std::get<At>(links_);
+        bring_both(node);
         guarded(node.name, "plan",
                 [&] { link.emplace(*world_, *node.source, *node.destination, node.options); });
         if (!resumed || Node::Destination::SyncPolicy::frequency > 0) {
@@ -274,7 +331,7 @@ class Loop<true, C, Nodes...> {
     if (from.ahead != from_ahead) {
       return;
     }
-    guarded(work.node.name, "input", [&] {
+    watch_.run(work.node.name, "input", work.input_span, [&] {
       std::int64_t const rows = progress_.rows[progress_.slot(episode)];
       std::get<V>(work.received.values) =
           &std::get<V>(work.received.exchanges)
@@ -287,7 +344,7 @@ class Loop<true, C, Nodes...> {
   void make(std::int64_t episode, bool ahead, Observer& observer) {
     AllParts::in_order([&]<std::size_t At>() {
       using Node = NodeAt<At>;
-      if constexpr (makes_value<Node>) {
+      if constexpr (is_of_rollout<Node>) {
         auto& work = parts_.template at<At>();
         if (work.ahead == ahead) {
           gather<At>(episode, ahead);
@@ -310,14 +367,21 @@ class Loop<true, C, Nodes...> {
       return;
     }
     if constexpr (Node::kind == Kind::prompts) {
-      guarded(work.node.name, "prompts",
-              [&] { out = work.node.make(std::span<data::Draw const>(draws_)); });
+      watch_.run(work.node.name, "prompts", work.node.name,
+                 [&] { out = work.node.make(std::span<data::Draw const>(draws_)); });
     } else if constexpr (Node::kind == Kind::stage) {
-      guarded(work.node.name, "forward_step", [&] { run_stage(work, rows, out); });
+      watch_.run(work.node.name, "forward_step", work.node.name, [&] {
+        bring(*work.node.model, runtime::Part::weights);
+        run_stage(work, rows, out);
+      });
     } else {
-      guarded(work.node.name, "compute", [&] {
-        out = std::apply([&](auto const*... values) { return work.node.function(*values...); },
-                         work.received.values);
+      watch_.run(work.node.name, "compute", work.node.name, [&] {
+        auto const call = [&](auto const*... values) { return work.node.function(*values...); };
+        if constexpr (makes_value<Node>) {
+          out = std::apply(call, work.received.values);
+        } else {
+          std::apply(call, work.received.values);
+        }
       });
     }
     if constexpr (requires { observer.made(out, work.node.name); }) {
@@ -336,9 +400,13 @@ class Loop<true, C, Nodes...> {
         auto& work = parts_.template at<At>();
         gather<At>(episode, false);
         if (work.node.model->present()) {
-          guarded(work.node.name, "train_step", [&] {
+          watch_.run(work.node.name, "train_step", work.node.name, [&] {
+            bring(*work.node.model, runtime::Parts::all());
             run_training(*world_, work, progress_.rows[progress_.slot(episode)], options_.seed,
                          episode, [&](auto const& result) {
+                           if constexpr (requires { result.metrics(MetricVisitor{}); }) {
+                             result.metrics(MetricVisitor{&work.metrics});
+                           }
                            if constexpr (requires { observer.trained(result, work.node.name); }) {
                              observer.trained(result, work.node.name);
                            }
@@ -358,8 +426,13 @@ class Loop<true, C, Nodes...> {
       if constexpr (Node::kind == Kind::sync) {
         auto& link = *std::get<At>(links_);
         if (link.due(episode())) {
-          guarded(parts_.template at<At>().node.name, "sync",
-                  [&] { link.sync(Version{progress_.episode}); });
+          Node& node = parts_.template at<At>().node;
+          watch_.run(node.name, "sync", node.name, [&] {
+            if (bring_both(node)) {
+              link.rebind(sync::Contents::kept);
+            }
+            link.sync(Version{progress_.episode});
+          });
           report_.sync_bytes += link.report().bytes;
         } else if (Node::Destination::SyncPolicy::frequency != 0) {
           progress_.in_step = false;
@@ -372,10 +445,34 @@ class Loop<true, C, Nodes...> {
     report_.sync_seconds = seconds_since(start);
   }
 
+  /// Weights of both sides of a sync, where models take turns. Whether they do.
+  template <class Node>
+  bool bring_both(Node& node) {
+    if (!options_.offload) {
+      return false;
+    }
+    make_room(parts_, node.source, node.destination);
+    auto const onload = [](auto& model) {
+      if (model.present()) {
+        static_cast<void>(runtime::onload(model, runtime::Part::weights));
+      }
+    };
+    onload(*node.source);
+    onload(*node.destination);
+    return true;
+  }
+
   template <class Observer>
   void evaluate(Observer& observer) {
     if constexpr (requires { observer.evaluate(Episode{}); }) {
-      guarded("engine", "evaluation", [&] { observer.evaluate(episode()); });
+      guarded("engine", "evaluation", [&] {
+        parts_.for_each_model([&]<class M>(M& model, std::string_view) {
+          if constexpr (model_detail::has_eval_step<M>) {
+            bring(model, runtime::Part::weights);
+          }
+        });
+        observer.evaluate(episode());
+      });
     }
   }
   void before_episode(bool ahead) {
@@ -393,111 +490,22 @@ class Loop<true, C, Nodes...> {
     });
   }
 
-  /// Runs a phase. What goes wrong in it gets its name, and ends the waits of other ranks.
-  template <class Phase>
-  void guarded(std::string_view part, std::string_view phase, Phase&& run_phase) {
-    auto const failed = [&](std::string_view what) {
-      std::string message = text(part, ", ", phase, " of episode ", progress_.episode, " on rank ",
-                                 world_->rank(), ": ", what);
-      world_->abort(message);
-      return message;
-    };
-    try {
-      run_phase();
-    } catch (Error const& error) {
-      throw Error(error.code(), failed(error.message()), error.rank(), error.native_code(),
-                  error.location());
-    } catch (std::exception const& error) {
-      throw Error(Errc::aborted, failed(error.what()), world_->rank());
+  /// Brings a model's parts to the device, where models take turns there.
+  template <class M>
+  void bring(M& model, runtime::Parts parts) {
+    if (options_.offload && model.present()) {
+      make_room(parts_, &model);
+      static_cast<void>(runtime::onload(model, parts));
     }
   }
-
-  // --- checkpoints ----------------------------------------------------------------------------
-
   [[nodiscard]] bool is_time_to_save() const noexcept {
     return !options_.checkpoints.empty() && progress_.in_step &&
            (progress_.episode >= progress_.saved + options_.save_every ||
             progress_.episode == options_.episodes);
   }
-  template <class Observer>
-  void save(Observer& observer) {
-    std::int64_t const start = steady_nanoseconds();
-    checkpoint::Store const store(options_.checkpoints, options_.keep);
-    std::int64_t const step = progress_.episode;
-    guarded("engine", "save_checkpoint", [&] {
-      if (world_->rank() == 0) {
-        store.begin(step);
-      }
-      world_->barrier();
-    });
-    std::int64_t written = 1;
-    parts_.for_each_model([&](auto& model, std::string_view name) {
-      if (model.present()) {
-        guarded(name, "save_checkpoint", [&] {
-          checkpoint::FilesToSave files(store, step, std::string(name), world_->rank());
-          hook::save_checkpoint(model, files);
-          written += files.count();
-        });
-      }
-    });
-    if constexpr (requires(checkpoint::FilesToSave & files) { observer.save(files); }) {
-      guarded("observer", "save", [&] {
-        checkpoint::FilesToSave files(store, step, "observer", world_->rank());
-        observer.save(files);
-        written += files.count();
-      });
-    }
-    guarded("engine", "save_checkpoint", [&] {
-      std::vector<std::byte> const state = save_state(parts_, progress_, world_->size());
-      store.write(step, state_name(world_->rank()), {state.data(), state.size()});
-      comm::all_reduce(*world_, std::span<std::int64_t>(&written, 1));
-      if (world_->rank() == 0) {
-        static_cast<void>(store.commit(step, written));
-      }
-      world_->barrier();
-    });
-    progress_.saved = step;
-    report_.save_seconds = seconds_since(start);
-  }
-  [[nodiscard]] static std::string state_name(int rank) { return text("engine/state.rank-", rank); }
-
-  /// Goes where the newest checkpoint was written. False where there is none.
-  template <class Observer>
-  [[nodiscard]] bool load(Observer& observer) {
-    if (options_.checkpoints.empty() || !options_.resume) {
-      return false;
-    }
-    checkpoint::Store const store(options_.checkpoints, options_.keep);
-    std::int64_t step = -1;
-    guarded("engine", "load_checkpoint", [&] {
-      step = world_->rank() == 0 ? store.latest().value_or(-1) : -1;
-      comm::broadcast(*world_, std::span<std::int64_t>(&step, 1), 0);
-      if (step >= 0) {
-        // Rollouts in flight lie on their ranks; without any, all states are the same.
-        std::string const own = state_name(world_->rank());
-        std::string const name = store.manifest(step).find(own) == nullptr ? state_name(0) : own;
-        std::vector<std::byte> const state = store.read(step, name);
-        load_state({state.data(), state.size()}, text(store.directory(step), "/", name), parts_,
-                   progress_, world_->size());
-      }
-    });
-    if (step < 0) {
-      return false;
-    }
-    parts_.for_each_model([&](auto& model, std::string_view name) {
-      if (model.present()) {
-        guarded(name, "load_checkpoint", [&] {
-          checkpoint::FilesToLoad const files(store, step, std::string(name), world_->rank());
-          hook::load_checkpoint(model, files, model.step());
-        });
-      }
-    });
-    if constexpr (requires(checkpoint::FilesToLoad const& files) { observer.load(files); }) {
-      guarded("observer", "load", [&] {
-        observer.load(checkpoint::FilesToLoad(store, step, "observer", world_->rank()));
-      });
-    }
-    return true;
+  template <class Phase>
+  void guarded(std::string_view part, std::string_view phase, Phase&& run_phase) {
+    watch_.run(part, phase, phase, run_phase);
   }
 
   C* world_;
@@ -505,6 +513,8 @@ class Loop<true, C, Nodes...> {
   Parts<Nodes...> parts_;
   std::tuple<std::optional<typename LinkOf<Nodes>::type>...> links_{};
   Progress progress_{};
+  Watch<C> watch_;
+  runtime::Metrics metrics_;
   std::vector<data::Draw> draws_;
   EpisodeReport report_{};
 };

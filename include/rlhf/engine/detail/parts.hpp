@@ -69,7 +69,7 @@ class Parts {
     bool any = false;
     in_order([&]<std::size_t At>() {
       using Node = NodeAt<At>;
-      if constexpr (makes_value<Node>) {
+      if constexpr (is_of_rollout<Node>) {
         auto& work = at<At>();
         work.ahead =
             trains_nothing(work.node.model->mesh()) && is_made_ahead(typename Node::Inputs{});

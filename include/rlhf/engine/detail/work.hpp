@@ -6,10 +6,13 @@
 #include <rlhf/data/keyed_order.hpp>
 #include <rlhf/engine/exchange.hpp>
 #include <rlhf/engine/nodes.hpp>
+#include <rlhf/runtime/metrics.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -41,6 +44,15 @@ struct Received<Inputs<Values...>> {
   }
 };
 
+/// Takes metrics of a result.
+struct MetricVisitor {
+  runtime::Metrics* into;
+  void operator()(std::string_view name, double value) const { into->mean(name, value); }
+  void operator()(std::string_view name, double value, double weight) const {
+    into->weighted(name, value, weight);
+  }
+};
+
 /// Row numbers begin, ..., end - 1.
 inline void fill_range(std::vector<std::int64_t>& rows, IndexRange range) {
   rows.clear();
@@ -60,9 +72,14 @@ struct MicroBatches<Node, NodeKind::train> {
 /// A part of the engine with its memory.
 template <class Node>
 struct Work : MicroBatches<Node> {
-  explicit Work(Node part) : node(std::move(part)) {}
+  explicit Work(Node part)
+      : node(std::move(part)),
+        input_span(text("input of ", node.name)),
+        metrics(node.name) {}
 
   Node node;
+  std::string input_span;    ///< What waiting for its rows is called in timers.
+  runtime::Metrics metrics;  ///< Of what its calls returned.
   Received<typename Node::Inputs> received{};
   std::vector<typename Node::Output> made{};  ///< A ring of episodes in flight.
   std::vector<std::int64_t> rows{};

@@ -49,7 +49,7 @@ class NameTable {
 
  private:
   [[nodiscard]] static std::uint64_t hash_of(std::string_view name, int scope) noexcept {
-    return Fingerprint{}.add(static_cast<std::uint64_t>(scope + 1)).add(name).value();
+    return Fingerprint{}.add(static_cast<std::uint64_t>(scope) + 1).add(name).value();
   }
   [[nodiscard]] int find(std::uint64_t hash, std::string_view name, int scope) const {
     return index_.find(hash, [&](int number) {
@@ -60,7 +60,7 @@ class NameTable {
 
   std::vector<rlhf::detail::late<std::string, Late>> names_;
   std::vector<rlhf::detail::late<int, Late>> scopes_;
-  rlhf::detail::HashIndex<> index_;
+  rlhf::detail::HashIndex<Late> index_;
 };
 
 }  // namespace rlhf::inline v0::runtime::detail

@@ -96,7 +96,7 @@ class NameUnion {
   void append(std::int64_t value) {
     char bytes[sizeof value];
     std::memcpy(bytes, &value, sizeof value);
-    packed_.append(bytes, sizeof bytes);
+    packed_.append(static_cast<char const*>(bytes), sizeof bytes);
   }
 
   template <class C, class Words>

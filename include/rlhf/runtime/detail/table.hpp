@@ -17,7 +17,7 @@ template <class = void>
 [[nodiscard]] std::string fixed(double value, int digits) {
   char room[352];
   int const size = std::snprintf(room, sizeof room, "%.*f", digits, value);
-  return std::string(room, size > 0 ? static_cast<std::size_t>(size) : 0);
+  return std::string(static_cast<char const*>(room), size > 0 ? static_cast<std::size_t>(size) : 0);
 }
 
 /// Rows of cells: the first column stands left, the others right.
@@ -26,7 +26,7 @@ class Table {
   using Row = std::vector<rlhf::detail::late<std::string, Late>>;
 
  public:
-  explicit Table(std::initializer_list<rlhf::detail::late<std::string, Late>> head) {
+  Table(std::initializer_list<rlhf::detail::late<std::string, Late>> head) {
     rows_.emplace_back(head);
   }
   void row(std::initializer_list<rlhf::detail::late<std::string, Late>> cells) {

@@ -1,0 +1,81 @@
+/// @file
+/// What settings of links ask of the models that they link. Layer: config.
+#pragma once
+
+#include <rlhf/config/config.hpp>
+#include <rlhf/config/faults.hpp>
+#include <rlhf/config/link_options.hpp>
+#include <rlhf/parallel/layout.hpp>
+#include <rlhf/plan/options.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace rlhf::inline v0::config {
+
+/// Whether two models share ranks.
+[[nodiscard]] inline bool share_ranks(Config const& config, std::string_view a,
+                                      std::string_view b) {
+  for (auto const& group : config.runtime.colocation) {
+    int found = 0;
+    for (std::string const& name : group) {
+      found += (name == a ? 1 : 0) + (name == b ? 1 : 0);
+    }
+    if (found == 2) {
+      return true;
+    }
+  }
+  return false;
+}
+
+namespace detail {
+
+inline void check_pair(Config const& config, Link const& link, Model const& source,
+                       Model const& destination, Checks const& checks) {
+  checks.require(source.trainable, "source", "does not train (models.", link.source,
+                 ".trainable is false), so its weights never change");
+  checks.require(
+      config.runtime.max_version_lag == 0 || !share_ranks(config, link.source, link.destination),
+      "destination", "shares ranks with ", link.source,
+      ", so generation cannot overlap training: set runtime.max_version_lag, which is ",
+      config.runtime.max_version_lag, ", to 0, or take them apart in colocation");
+  if (policy_of(config, link) == LinkPolicy::two_stage &&
+      source.layout().fault() == LayoutFault::none &&
+      destination.layout().fault() == LayoutFault::none) {
+    plan::PairFault const fault = plan::two_stage_fault(source.layout(), destination.layout());
+    checks.require(fault == plan::PairFault::none, "policy",
+                   "does not fit: ", plan::describe(fault, source.layout(), destination.layout()));
+  }
+}
+
+}  // namespace detail
+
+/// What is wrong with links.
+inline void check_links(Config const& config, Faults& out) {
+  for (std::size_t i = 0; i < config.links.size(); ++i) {
+    auto const& [name, link] = config.links.entries[i];
+    detail::Checks const checks(out, text("links.", name));
+    Model const* const source = config.models.find(link.source);
+    Model const* const destination = config.models.find(link.destination);
+    checks.require(source != nullptr, "source", "is no model", config.models.advice(link.source));
+    checks.require(destination != nullptr, "destination", "is no model",
+                   config.models.advice(link.destination));
+    checks.require(link.source != link.destination, "destination",
+                   "is the source, too; a link is between two models");
+    checks.require(link.budget_bytes == 0 || link.budget_bytes >= 1024, "budget_bytes",
+                   "must be 0 (four buckets) or at least 1024");
+    if (source != nullptr && destination != nullptr && source != destination) {
+      detail::check_pair(config, link, *source, *destination, checks);
+    }
+    for (std::size_t j = 0; j < i; ++j) {
+      auto const& other = config.links.entries[j];
+      checks.require(other.value.destination != link.destination || !link.only.empty() ||
+                         !other.value.only.empty(),
+                     "destination", "gets all of its weights from links.", other.name,
+                     " already; say which it gets from where with only");
+    }
+  }
+}
+
+}  // namespace rlhf::inline v0::config
