@@ -2,14 +2,11 @@
 /// From answers, scores and values to what policy and critic learn from.
 #pragma once
 
-#include <rlhf/runtime/metrics.hpp>
-
 #include <cstddef>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "../grpo/reward.hpp"
 #include "advantages.hpp"
 #include "policy.hpp"
 #include "values.hpp"
@@ -30,8 +27,6 @@ template <class Comm>
 struct MakeExperience {
   Policy<Comm>* policy;
   ExperienceOptions options;
-  std::vector<PromptSet> const* sets;
-  rlhf::runtime::Metrics* metrics;  ///< Of the rollout, for the log.
 
   Experience operator()(Prompts const& prompts, Answers const& answers,
                         ReferenceScores const& reference, Rewards const& rewards,
@@ -42,9 +37,7 @@ struct MakeExperience {
     std::vector<float> advantages(new_log.size());
     std::vector<float> targets(new_log.size());
     for (std::size_t j = 0; j < new_log.size(); ++j) {
-      float const log_ratio = reference_log[j] - new_log[j];
-      token_rewards[j] = options.kl * log_ratio;
-      metrics->mean("kl", static_cast<double>(grpo::exponential(log_ratio) - log_ratio - 1.0F));
+      token_rewards[j] = options.kl * (reference_log[j] - new_log[j]);
     }
     for (std::int64_t row = 0; row < answers.tokens.size(); ++row) {
       auto const first =
@@ -55,9 +48,6 @@ struct MakeExperience {
       estimate_advantages(std::span(token_rewards).subspan(first, count), values.value[row],
                           options.gamma, options.lambda,
                           std::span(advantages).subspan(first, count));
-      metrics->mean("reward", static_cast<double>(score));
-      metrics->mean("right", right(prompts, row, answers.tokens[row]));
-      metrics->mean("length", static_cast<double>(count));
     }
     for (std::size_t j = 0; j < targets.size(); ++j) {
       targets[j] = advantages[j] + values.value.values()[j];
@@ -72,17 +62,6 @@ struct MakeExperience {
     out.value = values.value;
     out.target = rows_like(answers.tokens, std::move(targets));
     return out;
-  }
-
- private:
-  /// What a program says of an answer; the policy is not told.
-  [[nodiscard]] double right(Prompts const& prompts, std::int64_t row,
-                             std::span<Token const> answer) const {
-    auto const at = static_cast<std::size_t>(row);
-    return static_cast<double>(
-        grpo::exact_match_reward(answer, (*sets)[static_cast<std::size_t>(prompts.dataset[at])]
-                                             .training[static_cast<std::size_t>(prompts.index[at])]
-                                             .answer));
   }
 };
 

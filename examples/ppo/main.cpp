@@ -32,7 +32,7 @@ constexpr rlhf::Milliseconds timeout{600'000};
 template <class Comm>
 void run_rank(Comm& world, ppo::Options const& options, std::vector<ppo::PromptSet> const& sets,
               ppo::Outcome& outcome) {
-  ppo::Outcome const mine = ppo::train(world, options, sets);
+  ppo::Outcome const mine = ppo::Program<Comm>(world, options, sets).run();
   if (world.rank() == 0) {
     outcome = mine;
   }

@@ -53,10 +53,9 @@ class Model : public rlhf::Module<rlhf::RuntimeGrid, Sync, Data> {
     }
   }
 
-  /// Hook: weights exist on the ranks of the mesh only. Twice is the same as once, so that a model
-  /// can be warmed up before an engine has it.
+  /// Hook: weights exist on the ranks of the mesh only.
   void setup() {
-    if (this->present() && !transformer_) {
+    if (this->present()) {
       transformer_.emplace(config_, groups_->tensor, seed_);
     }
   }

@@ -16,7 +16,7 @@ using grpo::DataFile;
 
 /// Settings of a run. The defaults learn in a few minutes on two cores.
 struct Options {
-  std::vector<DataFile> data{};  ///< Empty: the two files of examples/grpo.
+  std::vector<DataFile> data{};  ///< Empty: the files of examples/grpo.
   rlhf::Layout policy{.tensor = 2, .data = 2};
   rlhf::Layout generator{.tensor = 4};
   rlhf::Layout scorers{.data = 4};  ///< Reference, reward model and critic.

@@ -51,6 +51,10 @@ class Policy : public Model<Comm, NoSync> {
       : Model<Comm, NoSync>(world, place, config, seed),
         options_(options) {}
 
+  void setup() {
+    Model<Comm, NoSync>::setup();
+    this->start_optimizer();
+  }
   /// Hook: one step of the optimizer over this rank's micro-batches.
   PolicyStep train_step(std::span<Batch const> micro_batches, rlhf::Step) {
     PolicyStep out;

@@ -2,15 +2,15 @@
 /// The program of one rank: five modules, their warm-up, an engine that runs the episodes.
 #pragma once
 
-#include <rlhf/checkpoint/store.hpp>
+#include <rlhf/adapters/trace_json.hpp>
 #include <rlhf/comm/operations.hpp>
 #include <rlhf/engine/engine.hpp>
-#include <rlhf/module/hooks.hpp>
 #include <rlhf/runtime/log.hpp>
+#include <rlhf/runtime/metrics.hpp>
+#include <rlhf/runtime/trace_gather.hpp>
 #include <rlhf/sync/link.hpp>
 
 #include <algorithm>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +24,9 @@
 #include "warm_up.hpp"
 
 namespace ppo {
+
+namespace engine = rlhf::engine;
+using rlhf::runtime::kv;
 
 /// What a run came to, on rank 0.
 struct Outcome {
@@ -60,105 +63,149 @@ struct Places {
   return config;
 }
 
-/// Whether there is a run to go on with, the same on every rank. A run from the beginning puts
-/// checkpoints of another one aside, which would be taken for its own.
-template <class Comm>
-[[nodiscard]] bool find_checkpoint(Comm& world, std::string const& directory, bool resume) {
-  std::int64_t found = 0;
-  if (world.rank() == 0) {
-    bool const any = rlhf::checkpoint::Store(directory, 0).latest().has_value();
-    found = any && resume ? 1 : 0;
-    if (any && !resume) {
-      std::filesystem::remove_all(directory + ".previous");
-      std::filesystem::rename(directory, directory + ".previous");
-    }
-  }
-  rlhf::comm::broadcast(world, std::span<std::int64_t>(&found, 1), 0);
-  return found != 0;
-}
-
 /// Runs PPO. Collective: every rank of `world` calls it with equal arguments.
 ///
 /// @tparam Comm  Communicator: threads or GPUs; nothing below knows.
 template <class Comm>
-Outcome train(Comm& world, Options const& options, std::vector<PromptSet> const& sets) {
-  rlhf::runtime::Log log({.rank = world.rank(), .ranks = world.size(), .name = "ppo"});
-  auto const say = [&](auto const&... words) {
-    log.log_rank_0(rlhf::runtime::LogLevel::info, words...);
-  };
-  using rlhf::runtime::kv;
+class Program {
+ public:
+  /// Five modules, three layouts. Each is an object on every rank; weights are on its own ranks.
+  Program(Comm& world, Options const& options, std::vector<PromptSet> const& sets)
+      : Program(world, options, sets, Places(options), config_for(sets)) {}
 
-  // Five modules, three layouts. Each is an object on every rank; weights are on its own ranks.
-  Places const places(options);
-  TransformerConfig const config = config_for(sets);
-  std::uint64_t const seed = options.seed;
-  Policy<Comm> policy(world, places.policy, config, seed,
-                      {.learning_rate = options.learning_rate, .clip = options.clip});
-  Generator<Comm> generator(
-      world, places.generator, config, seed,
-      {.max_tokens = grpo::longest(sets).answer + 1, .end = grpo::Tokenizer::end, .seed = seed});
-  Reference<Comm> reference(world, places.scorers, config, seed);
-  RewardModel<Comm> reward(world, places.scorers, config, seed);
-  Critic<Comm> critic(world, places.scorers, config, seed,
-                      {.learning_rate = options.critic_learning_rate, .clip = options.clip});
-  rlhf::hook::setup(policy);
-  rlhf::hook::setup(reward);
-  rlhf::hook::setup(critic);
-  generator.open_data(sampler_options(sets, options.prompts, seed));
+  Outcome run() {
+    std::string const checkpoints = options_->out + "/checkpoints";
+    generator_.open_data(sampler_options(*sets_, options_->prompts, options_->seed));
+    engine::TrainOptions const updates{.global_batch = options_->batch,
+                                       .micro_batch = options_->micro_batch,
+                                       .epochs = options_->epochs,
+                                       .shuffle = true};
+    // The graph: which stage feeds which follows from the types that they take and return.
+    rlhf::Engine loop(
+        *world_,
+        {.episodes = options_->episodes,
+         .episodes_ahead = options_->episodes_ahead(),
+         .max_version_lag = options_->episodes_ahead(),
+         .checkpoints = checkpoints,
+         .keep = 2,
+         .resume = options_->resume,
+         .evaluate_every = options_->evaluate_every,
+         .evaluate_before = true,
+         .trace_events = 50'000,
+         .seed = options_->seed},
+        engine::prompts("prompts", generator_,
+                        [this](auto draws) { return prompts_of(draws, *sets_); }),
+        engine::stage("generator", generator_),  // Prompts -> Answers
+        engine::stage("reference", reference_),  // Prompts, Answers -> ReferenceScores
+        engine::stage("reward", reward_),        // Prompts, Answers -> Rewards
+        engine::stage("values", critic_),        // Prompts, Answers -> Values
+        engine::compute("experience", policy_, MakeExperience<Comm>{&policy_, experience()}),
+        engine::compute("record", recorder_,
+                        [this](Prompts const& prompts, Answers const& answers,
+                               ReferenceScores const& reference, Rewards const& rewards) {
+                          recorder_.add(prompts, answers, reference, rewards, *sets_);
+                        }),
+        engine::train("policy", policy_, updates),               // Experience
+        engine::train("critic", critic_, updates),               // Experience
+        engine::sync("fresh weights", policy_, generator_),      // every episode
+        engine::sync("reference weights", policy_, reference_),  // once, before the first
+        engine::sync("first critic", reward_, critic_));         // once
+    loop.run(*this);
 
-  // Before reinforcement learning: the policy learns from demonstrations, the reward model, which
-  // begins with what the policy knows, from right and wrong answers.
-  std::string const checkpoints = options.out + "/checkpoints";
-  if (find_checkpoint(world, checkpoints, options.resume)) {
-    say("going on", kv("checkpoints", checkpoints));
-  } else {
-    warm_up(policy, sets, options);
-    say("the policy is warmed up", kv("steps", options.warm_up_steps));
-    rlhf::sync::Link(world, policy, reward).sync(rlhf::Version{0});
-    warm_up(reward, sets, options);
-    if (reward.present()) {
-      say("the reward model is trained", kv("steps", options.reward_steps),
-          kv("held_out_judged_right", judgement(reward, sets, seed)));
+    if (options_->episodes % options_->evaluate_every != 0) {
+      evaluate(loop.episode());
+      if (recorder_.present()) {
+        recorder_.finish_row(options_->episodes, {}, {});
+      }
+    }
+    auto const trace = rlhf::runtime::gather(*world_, loop.trace());
+    if (world_->rank() == 0) {
+      rlhf::adapters::write_trace(options_->out + "/trace.json", trace);
+    }
+    auto const [before, after] = recorder_.accuracies();
+    return {before, after};
+  }
+
+  // --- what the engine calls ------------------------------------------------------------------
+
+  /// Before the first sync. The policy learns from demonstrations; the reward model begins with
+  /// what the policy knows and learns from right and wrong answers.
+  void begun(bool resumed) {
+    if (resumed) {
+      say("going on", kv("episode", policy_.episode().value));
+      return;
+    }
+    warm_up(policy_, *sets_, *options_);
+    say("the policy is warmed up", kv("steps", options_->warm_up_steps));
+    rlhf::sync::Link(*world_, policy_, reward_).sync(rlhf::Version{0});
+    warm_up(reward_, *sets_, *options_);
+    if (reward_.present()) {
+      say("the reward model is trained", kv("steps", options_->reward_steps),
+          kv("held_out_judged_right", judgement(reward_, *sets_, options_->seed)));
+    }
+    policy_.start_optimizer();  // anew
+  }
+  /// Accuracy on held-out prompts, with the generator's present weights.
+  void evaluate(rlhf::Episode episode) {
+    std::vector<std::int64_t> right = generator_.count_right(*sets_);
+    rlhf::comm::all_reduce(*world_, std::span<std::int64_t>(right));
+    if (recorder_.present()) {
+      recorder_.add_evaluation(right, *sets_);
+      if (episode.value == 0) {
+        recorder_.finish_row(0, {}, {});
+      }
     }
   }
-  policy.start_optimizer();
-  critic.start_optimizer();
+  /// Behind every episode, with what the trainers told, over all ranks.
+  void finished(engine::EpisodeReport const& report, MetricRow const& trainers) {
+    if (recorder_.present()) {
+      rlhf::runtime::Metrics seconds("seconds");
+      seconds.sum("rollout", report.rollout_seconds);
+      seconds.sum("train", report.train_seconds);
+      seconds.sum("sync", report.sync_seconds);
+      seconds.sum("episode", report.seconds);
+      recorder_.finish_row(report.episode + 1, trainers, seconds.take());
+    }
+  }
 
-  // The graph: which stage feeds which follows from the types that they take and return.
-  Recorder<Comm> recorder(world, options, sets, generator);
-  rlhf::engine::TrainOptions const updates{.global_batch = options.batch,
-                                           .micro_batch = options.micro_batch,
-                                           .epochs = options.epochs,
-                                           .shuffle = true};
-  rlhf::Engine engine(
-      world,
-      rlhf::engine::Options{.episodes = options.episodes,
-                            .episodes_ahead = options.episodes_ahead(),
-                            .max_version_lag = options.episodes_ahead(),
-                            .checkpoints = checkpoints,
-                            .resume = options.resume,
-                            .evaluate_every = options.evaluate_every,
-                            .evaluate_before = true,
-                            .seed = seed},
-      rlhf::engine::prompts("prompts", generator,
-                            [&](auto draws) { return prompts_of(draws, sets); }),
-      rlhf::engine::stage("generator", generator),  // Prompts -> Answers
-      rlhf::engine::stage("reference", reference),  // Prompts, Answers -> ReferenceScores
-      rlhf::engine::stage("reward", reward),        // Prompts, Answers -> Rewards
-      rlhf::engine::stage("critic", critic),        // Prompts, Answers -> Values
-      rlhf::engine::compute(
-          "experience", policy,  // all of them -> Experience
-          MakeExperience<Comm>{
-              &policy, {options.kl, options.gamma, options.lambda}, &sets, &recorder.rollout()}),
-      rlhf::engine::train("policy", policy, updates),
-      rlhf::engine::train("critic", critic, updates),
-      rlhf::engine::sync("fresh weights", policy, generator),  // every episode
-      rlhf::engine::sync("reference", policy, reference),      // once, before the first
-      rlhf::engine::sync("first critic", reward, critic));     // once
-  engine.run(recorder);
-  recorder.finish();
-  auto const [before, after] = recorder.accuracies();
-  return {before, after};
-}
+ private:
+  Program(Comm& world, Options const& options, std::vector<PromptSet> const& sets,
+          Places const& places, TransformerConfig const& config)
+      : world_(&world),
+        options_(&options),
+        sets_(&sets),
+        log_({.rank = world.rank(), .ranks = world.size(), .name = "ppo"}),
+        policy_(world, places.policy, config, options.seed,
+                {.learning_rate = options.learning_rate, .clip = options.clip}),
+        generator_(world, places.generator, config, options.seed,
+                   {.max_tokens = grpo::longest(sets).answer + 1,
+                    .end = grpo::Tokenizer::end,
+                    .seed = options.seed}),
+        reference_(world, places.scorers, config, options.seed),
+        reward_(world, places.scorers, config, options.seed),
+        critic_(world, places.scorers, config, options.seed,
+                {.learning_rate = options.critic_learning_rate, .clip = options.clip}),
+        recorder_(world.rank(), options) {}
+
+  [[nodiscard]] ExperienceOptions experience() const {
+    return {options_->kl, options_->gamma, options_->lambda};
+  }
+  /// Rank 0 speaks.
+  template <class... Words>
+  void say(Words const&... words) {
+    log_.log_rank_0(rlhf::runtime::LogLevel::info, words...);
+  }
+
+  Comm* world_;
+  Options const* options_;
+  std::vector<PromptSet> const* sets_;
+  rlhf::runtime::Log log_;
+  Policy<Comm> policy_;
+  Generator<Comm> generator_;
+  Reference<Comm> reference_;
+  RewardModel<Comm> reward_;
+  Critic<Comm> critic_;
+  Recorder recorder_;
+};
 
 }  // namespace ppo

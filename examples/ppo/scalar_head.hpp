@@ -59,31 +59,46 @@ template <rlhf::comm::Communicator Comm>
   return out;
 }
 
-/// Adds the gradient of the sum of the scalars' losses; returns that sum.
+/// Adds the gradient of the sum of the scalars' losses; returns that sum. In the same pass, tokens
+/// can be learned: `spoken` names rows of the batch and the tokens behind them.
 ///
 /// @param loss  `loss(j, scalar)` gives the ScalarLoss of scalar j.
-template <rlhf::comm::Communicator Comm, class Loss>
+/// @param token_loss  `token_loss(k, log_probability)` gives the TokenLoss of spoken token k.
+template <rlhf::comm::Communicator Comm, class Loss, class LossOfToken>
 double accumulate_scalar_gradients(Transformer<Comm>& model, grpo::TokenBatch const& batch,
-                                   Loss&& loss) {
+                                   Loss&& loss, grpo::TokenBatch const& spoken,
+                                   LossOfToken&& token_loss) {
   // Tokens are shown one by one: b alone, to know it; a, with which the scalar is known; b again.
+  grpo::TokenBatch all = detail::ask(batch, detail::minus, detail::plus, detail::minus);
+  Index const of_scalars = all.scored();
+  all.rows.insert(all.rows.end(), spoken.rows.begin(), spoken.rows.end());
+  all.targets.insert(all.targets.end(), spoken.targets.begin(), spoken.targets.end());
   double total = 0;
   float first = 0;
   float slope = 0;
-  model.accumulate_gradients(detail::ask(batch, detail::minus, detail::plus, detail::minus),
-                             [&](Index token, float log_probability) {
-                               if (token % 3 == 0) {
-                                 first = log_probability;
-                                 return grpo::TokenLoss{};
-                               }
-                               if (token % 3 == 2) {
-                                 return grpo::TokenLoss{0, -slope};
-                               }
-                               ScalarLoss const one = loss(token / 3, log_probability - first);
-                               total += static_cast<double>(one.loss);
-                               slope = one.slope;
-                               return grpo::TokenLoss{one.loss, slope};
-                             });
+  model.accumulate_gradients(all, [&](Index token, float log_probability) {
+    if (token >= of_scalars) {
+      return token_loss(token - of_scalars, log_probability);
+    }
+    if (token % 3 == 0) {
+      first = log_probability;
+      return grpo::TokenLoss{};
+    }
+    if (token % 3 == 2) {
+      return grpo::TokenLoss{0, -slope};
+    }
+    ScalarLoss const one = loss(token / 3, log_probability - first);
+    total += static_cast<double>(one.loss);
+    slope = one.slope;
+    return grpo::TokenLoss{one.loss, slope};
+  });
   return total;
+}
+template <rlhf::comm::Communicator Comm, class Loss>
+double accumulate_scalar_gradients(Transformer<Comm>& model, grpo::TokenBatch const& batch,
+                                   Loss&& loss) {
+  return accumulate_scalar_gradients(model, batch, loss, {},
+                                     [](Index, float) { return grpo::TokenLoss{}; });
 }
 
 }  // namespace ppo

@@ -77,21 +77,28 @@ class RewardModel : public Model<Comm, Once> {
   }
 
   /// One supervised step: to say behind every token whether all is right so far, and, so that it
-  /// has something to compare with, to give the right answers itself. Collective over the module,
+  /// has something to compare with, to give the right tokens itself. Collective over the module,
   /// each rank of its data axis with other lessons.
-  void learn(Lessons const& lessons, Lessons const& right_ones, float rate) {
-    auto const tokens = static_cast<double>(lessons.answers.positions());
+  void learn(Lessons const& lessons, float rate) {
+    grpo::TokenBatch const batch = whole_sequences_of(lessons.prompts, lessons.answers);
+    grpo::TokenBatch spoken;
+    for (std::size_t j = 0; j < lessons.right.size(); ++j) {
+      if (lessons.right[j] != 0) {
+        spoken.rows.push_back(batch.rows[j] - 1);
+        spoken.targets.push_back(lessons.answers.values()[j]);
+      }
+    }
+    auto const tokens = static_cast<double>(lessons.right.size());
     auto const weight = static_cast<float>(1.0 / this->sum_over_data(tokens));
-    this->transformer().accumulate_gradients(
-        sequences_of(right_ones.prompts, right_ones.answers),
-        [&](Index, float log_probability) { return grpo::cross_entropy(log_probability, weight); });
     accumulate_scalar_gradients(
-        this->transformer(), whole_sequences_of(lessons.prompts, lessons.answers),
+        this->transformer(), batch,
         [&](Index j, float scalar) {
           ScalarLoss const one =
               judgement_loss(scalar, lessons.right[static_cast<std::size_t>(j)] != 0);
           return ScalarLoss{weight * one.loss, weight * one.slope};
-        });
+        },
+        spoken,
+        [&](Index, float log_probability) { return grpo::cross_entropy(log_probability, weight); });
     this->step_optimizer(rate);
   }
 };
@@ -128,6 +135,10 @@ class Critic : public Model<Comm, Once> {
       : Model<Comm, Once>(world, place, config, seed),
         options_(options) {}
 
+  void setup() {
+    Model<Comm, Once>::setup();
+    this->start_optimizer();
+  }
   Values forward_step(Batch const& batch, rlhf::Step) {
     return {rows_like(*batch.answers,
                       scalars(this->transformer(), sequences_of(*batch.prompts, *batch.answers)))};

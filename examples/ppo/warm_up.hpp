@@ -134,15 +134,13 @@ void warm_up(RewardModel<Comm>& reward, std::vector<PromptSet> const& sets,
   for_each_lesson(reward, sets, options.reward_steps, 128, 3e-3F, options.seed,
                   [&](auto const& prompts, rlhf::CounterRandom const& random, float rate) {
                     Lessons lessons;
-                    Lessons right_ones;
                     for (std::size_t i = 0; i < prompts.size(); ++i) {
                       grpo::Prompt const& prompt = *prompts[i];
                       std::vector<Token> const& right = prompt.answer_tokens;
-                      right_ones.add(prompt.tokens, right, right);
                       lessons.add(prompt.tokens, right, right);
                       lessons.add(prompt.tokens, wrong_answer(prompt, random, 2 * i), right);
                     }
-                    reward.learn(lessons, right_ones, rate);
+                    reward.learn(lessons, rate);
                   });
   reward.stop_optimizer();
 }
