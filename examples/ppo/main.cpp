@@ -1,12 +1,11 @@
 /// @file
 /// PPO on prompts with a learned reward: a policy that trains on tensor=2 data=2 ranks, a generator
 /// of the same weights on tensor=4, a reference, a reward model and a critic on data=4. Ranks are
-/// threads, or GPUs.
+/// threads; in rlhf_ppo_cuda, built from the same source where CUDA and NCCL are, GPUs.
 ///
 /// Read in this order: values.hpp (what goes from stage to stage), policy.hpp and scorers.hpp (the
 /// modules), experience.hpp (rewards and advantages), program.hpp (the engine). The transformer and
 /// its optimizer are those of examples/grpo.
-#include <rlhf/comm/local_world.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/runtime/append_file.hpp>
 
@@ -41,21 +40,14 @@ void run_rank(Comm& world, ppo::Options const& options, std::vector<ppo::PromptS
 ppo::Outcome run(ppo::Options const& options, std::vector<ppo::PromptSet> const& sets) {
   int const ranks = ppo::Places(options).ranks;
   ppo::Outcome outcome;
-  if (options.cuda) {
-#if RLHF_EXAMPLE_NCCL
-    rlhf::nccl::run(
-        [&](rlhf::nccl::Communicator world) { run_rank(world, options, sets, outcome); },
-        {.communicator = {.timeout = timeout}, .ranks = ranks});
-#else
-    rlhf::fail(rlhf::Errc::invalid_argument,
-               "this program was built without CUDA and NCCL; leave --cuda out, or build it where "
-               "cmake finds both");
+#if RLHF_EXAMPLE_NCCL  // a rank a GPU
+  rlhf::nccl::run([&](rlhf::nccl::Communicator world) { run_rank(world, options, sets, outcome); },
+                  {.communicator = {.timeout = timeout}, .ranks = ranks});
+#else  // a rank a thread
+  rlhf::comm::run_local(ranks,
+                        [&](rlhf::comm::Local world) { run_rank(world, options, sets, outcome); },
+                        {.timeout = timeout});
 #endif
-  } else {
-    rlhf::comm::run_local(ranks,
-                          [&](rlhf::comm::Local world) { run_rank(world, options, sets, outcome); },
-                          {.timeout = timeout});
-  }
   return outcome;
 }
 

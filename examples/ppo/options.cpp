@@ -118,6 +118,7 @@ constexpr Row rows[] = {
      count<&Options::micro_batch>},
     {"evaluate-every", "N", "episodes between evaluations on held-out prompts",
      count<&Options::evaluate_every>},
+    {"save-every", "N", "episodes between checkpoints", count<&Options::save_every>},
     {"learning-rate", "X", "of the policy", real<&Options::learning_rate>},
     {"critic-learning-rate", "X", "of the critic", real<&Options::critic_learning_rate>},
     {"kl", "X", "what a nat of divergence from the reference costs", real<&Options::kl, 100>},
@@ -136,8 +137,6 @@ constexpr Row rows[] = {
        }
        o.out = std::string(v);
      }},
-    {"cuda", nullptr, "a rank a GPU over NCCL, where the program was built with it",
-     turn_on<&Options::cuda>},
     {"resume", nullptr, "go on from the newest checkpoint in --out", turn_on<&Options::resume>},
     {"short", nullptr, "half a minute instead of a few: additions only",
      turn_on<&Options::short_run>},
@@ -204,9 +203,9 @@ Options parse_options(int argc, char** argv) {
   Options options;
   for (auto const& [row, value] : given) {
     if (std::string_view(row->name) == "short") {  // what is given explicitly wins
-      options.episodes = 14;
+      options.episodes = 12;
       options.warm_up_steps = 200;
-      options.reward_steps = 250;
+      options.reward_steps = 220;
     }
   }
   for (auto const& [row, value] : given) {

@@ -31,6 +31,7 @@ struct Options {
   std::int64_t batch = 256;    ///< Answers of an optimizer step, over all ranks.
   std::int64_t micro_batch = 64;
   std::int64_t evaluate_every = 5;
+  std::int64_t save_every = 5;
   float learning_rate = 4e-4F;
   float critic_learning_rate = 1e-3F;
   float kl = 0.02F;
@@ -39,7 +40,6 @@ struct Options {
   float lambda = 0.95F;
   std::uint64_t seed = 1;
   std::string out = "ppo-out";
-  bool cuda = false;  ///< A rank a GPU over NCCL instead of a thread each.
   bool resume = false;
   bool check = false;  ///< Fail unless the policy improved.
   bool short_run = false;

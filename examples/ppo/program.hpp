@@ -87,6 +87,7 @@ class Program {
          .episodes_ahead = options_->episodes_ahead(),
          .max_version_lag = options_->episodes_ahead(),
          .checkpoints = checkpoints,
+         .save_every = options_->save_every,
          .keep = 2,
          .resume = options_->resume,
          .evaluate_every = options_->evaluate_every,

@@ -85,7 +85,9 @@ class Recorder : public rlhf::Module<rlhf::Grid<>> {
     lines_ += line;
     add_point(line);
     write();
-    show(episodes);
+    if (points_.back().reward || episodes == 0) {
+      show(episodes);
+    }
   }
 
   void save_checkpoint(rlhf::checkpoint::FilesToSave& files, rlhf::Step) {

@@ -7,7 +7,8 @@ set -eu
 program=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-options=(--episodes 8 --warm-up 20 --reward-steps 5 --prompts 32 --batch 16 --micro-batch 8 --evaluate-every 3 --seed 3)
+options=(--episodes 8 --warm-up 20 --reward-steps 5 --prompts 32 --batch 16 --micro-batch 8 --evaluate-every 3 --save-every 2
+  --seed 3)
 
 # Times differ; all else must not. They are the last members of a row, but for the date.
 strip() { sed 's/"time":[^,]*,//; s/,"seconds.*/}/' "$1"; }
