@@ -20,6 +20,8 @@
 
 #if RLHF_EXAMPLE_NCCL
 #  include <rlhf/nccl/world.hpp>
+#else
+#  include <rlhf/comm/local_world.hpp>
 #endif
 
 namespace {

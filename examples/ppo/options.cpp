@@ -203,7 +203,7 @@ Options parse_options(int argc, char** argv) {
   Options options;
   for (auto const& [row, value] : given) {
     if (std::string_view(row->name) == "short") {  // what is given explicitly wins
-      options.episodes = 12;
+      options.episodes = 10;
       options.warm_up_steps = 200;
       options.reward_steps = 220;
     }

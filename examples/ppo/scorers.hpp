@@ -7,6 +7,7 @@
 
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "../grpo/losses.hpp"
@@ -121,7 +122,8 @@ struct CriticOptions {
   float clip = 0.2F;
 };
 
-/// Expects what an answer will earn, before each of its tokens. Starts as the reward model.
+/// Expects what an answer will earn, before each of its tokens. Starts as the reward model, whose
+/// scale it keeps: a number from 0 to 1.
 template <class Comm>
 class Critic : public Model<Comm, Once> {
  public:
@@ -140,8 +142,12 @@ class Critic : public Model<Comm, Once> {
     this->start_optimizer();
   }
   Values forward_step(Batch const& batch, rlhf::Step) {
-    return {rows_like(*batch.answers,
-                      scalars(this->transformer(), sequences_of(*batch.prompts, *batch.answers)))};
+    std::vector<float> all =
+        scalars(this->transformer(), sequences_of(*batch.prompts, *batch.answers));
+    for (float& one : all) {
+      one = sigmoid(one);
+    }
+    return {rows_like(*batch.answers, std::move(all))};
   }
 
   CriticStep train_step(std::span<TrainBatch const> micro_batches, rlhf::Step) {
@@ -156,12 +162,13 @@ class Critic : public Model<Comm, Once> {
       }
       out.loss += accumulate_scalar_gradients(
           this->transformer(), sequences_of(batch.prompt, batch.answer),
-          [&](Index token, float estimate) {
+          [&](Index token, float scalar) {
             auto const j = static_cast<std::size_t>(token);
+            float const estimate = sigmoid(scalar);
             ScalarLoss const one = value_loss(
                 estimate, {batch.value.values()[j], batch.target.values()[j]}, options_.clip);
             auto const w = static_cast<float>(weight);
-            return ScalarLoss{w * one.loss, w * one.slope};
+            return ScalarLoss{w * one.loss, w * one.slope * estimate * (1.0F - estimate)};
           });
     }
     out.loss /= weight;  // a sum over tokens
