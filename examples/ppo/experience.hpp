@@ -14,7 +14,7 @@
 namespace ppo {
 
 struct ExperienceOptions {
-  float kl = 0.02F;  ///< What a nat of divergence from the reference costs.
+  float kl = 0.05F;  ///< What a nat of divergence from the reference costs.
   float gamma = 1.0F;
   float lambda = 0.95F;
 };

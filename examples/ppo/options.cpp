@@ -87,7 +87,7 @@ void turn_on(Options& options, std::string_view, std::string_view) {
 
 constexpr Row rows[] = {
     {"data", "FILE[:RATIO]",
-     "prompts, JSON Lines {\"prompt\": ..., \"answer\": ...}; may be repeated",
+     R"(prompts, JSON Lines {"prompt": ..., "answer": ...}; may be repeated)",
      [](Options& o, std::string_view, std::string_view v) { o.data.push_back(data_file(v)); }},
     {"placement", "WHERE", "colocated: all on the same ranks; separate: the generator on its own",
      [](Options& o, std::string_view, std::string_view v) {

@@ -32,9 +32,9 @@ struct Options {
   std::int64_t micro_batch = 64;
   std::int64_t evaluate_every = 5;
   std::int64_t save_every = 5;
-  float learning_rate = 4e-4F;
+  float learning_rate = 2.5e-4F;
   float critic_learning_rate = 1e-3F;
-  float kl = 0.02F;
+  float kl = 0.05F;
   float clip = 0.2F;
   float gamma = 1.0F;
   float lambda = 0.95F;

@@ -35,7 +35,7 @@ struct PolicyStep {
 };
 
 struct PolicyOptions {
-  float learning_rate = 4e-4F;
+  float learning_rate = 2.5e-4F;
   float clip = 0.2F;
 };
 

@@ -24,7 +24,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "../grpo/numerics.hpp"
 #include "../grpo/reward.hpp"
 #include "options.hpp"
 #include "picture.hpp"
@@ -59,8 +58,7 @@ class Recorder : public rlhf::Module<rlhf::Grid<>> {
     }
     std::vector<float> const& own = answers.log_probability.values();
     for (std::size_t j = 0; j < own.size(); ++j) {
-      float const log_ratio = reference.log_probability.values()[j] - own[j];
-      metrics_.mean("kl", static_cast<double>(grpo::exponential(log_ratio) - log_ratio - 1.0F));
+      metrics_.mean("kl", static_cast<double>(own[j] - reference.log_probability.values()[j]));
     }
   }
   /// Right answers to held-out prompts, of each dataset.
