@@ -6,7 +6,7 @@
 set -eu
 program=$1
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'status=$?; [ $status -eq 0 ] || tail -n 5 "$work/log"; rm -rf "$work"' EXIT
 options=(--episodes 8 --warm-up 20 --reward-steps 5 --prompts 32 --batch 16 --micro-batch 8 --evaluate-every 3 --save-every 2
   --seed 3)
 
@@ -15,16 +15,16 @@ strip() { sed 's/"time":[^,]*,//; s/,"seconds.*/}/' "$1"; }
 rows() { if [ -e "$1" ]; then wc -l <"$1"; else echo 0; fi; }
 status=0
 for placement in colocated separate; do
-  "$program" "${options[@]}" --placement $placement --out "$work/$placement" >/dev/null 2>&1
+  "$program" "${options[@]}" --placement $placement --out "$work/$placement" >"$work/log" 2>&1
   # What an older run left in the directory must not be taken for this run's.
   stopped=$work/$placement-stopped
-  "$program" "${options[@]}" --placement $placement --episodes 2 --seed 4 --out "$stopped" >/dev/null 2>&1
+  "$program" "${options[@]}" --placement $placement --episodes 2 --seed 4 --out "$stopped" >"$work/log" 2>&1
   rm "$stopped/metrics.jsonl"
 
   kills=0
   resume=()
-  for row in 3 6; do
-    "$program" "${options[@]}" --placement $placement --out "$stopped" ${resume[@]+"${resume[@]}"} >/dev/null 2>&1 &
+  for row in 5 8; do  # behind the first checkpoint, and before the last
+    "$program" "${options[@]}" --placement $placement --out "$stopped" ${resume[@]+"${resume[@]}"} >"$work/log" 2>&1 &
     pid=$!
     for _ in $(seq 6000); do
       if [ "$(rows "$stopped/metrics.jsonl")" -ge $row ] || ! kill -0 "$pid" 2>/dev/null; then
@@ -38,7 +38,7 @@ for placement in colocated separate; do
     wait "$pid" 2>/dev/null || true
     resume=(--resume)
   done
-  "$program" "${options[@]}" --placement $placement --out "$stopped" --resume >/dev/null 2>&1
+  "$program" "${options[@]}" --placement $placement --out "$stopped" --resume >"$work/log" 2>&1
   if ! diff <(strip "$work/$placement/metrics.jsonl") <(strip "$stopped/metrics.jsonl"); then
     echo "$placement: a run that was killed and resumed differs from one that never stopped"
     status=1
@@ -50,7 +50,7 @@ for placement in colocated separate; do
   fi
 done
 
-"$program" "${options[@]}" --placement separate --ahead 0 --out "$work/on-policy" >/dev/null 2>&1
+"$program" "${options[@]}" --placement separate --ahead 0 --out "$work/on-policy" >"$work/log" 2>&1
 if ! diff <(strip "$work/colocated/metrics.jsonl") <(strip "$work/on-policy/metrics.jsonl"); then
   echo "the placement changes the numbers of a run on policy"
   status=1
