@@ -27,9 +27,10 @@ struct PolicyStep {
 
   template <class Visit>
   void metrics(Visit&& visit) const {
-    visit("loss", loss / tokens, tokens);
-    visit("clipped", clipped / tokens, tokens);
-    visit("drift", drift / tokens, tokens);
+    double const part = tokens > 0 ? 1 / tokens : 0;  // a share may have no rows
+    visit("loss", loss * part, tokens);
+    visit("clipped", clipped * part, tokens);
+    visit("drift", drift * part, tokens);
     visit("gradient_norm", gradient_norm);
   }
 };

@@ -112,7 +112,7 @@ struct CriticStep {
 
   template <class Visit>
   void metrics(Visit&& visit) const {
-    visit("loss", loss / tokens, tokens);
+    visit("loss", tokens > 0 ? loss / tokens : 0.0, tokens);  // a share may have no rows
     visit("gradient_norm", gradient_norm);
   }
 };
