@@ -75,8 +75,9 @@ class Report : public rlhf::Module<rlhf::Grid<>> {
         {"episode", report.episode}, {"reward", reward_}, {"samples", samples_}};
     double kl = 0;
     for (rlhf::runtime::Metric const& metric : metrics) {
-      row[metric.name] = metric.value;
-      kl = metric.name == "policy/kl" ? metric.value : kl;
+      double const value = metric.weight > 0 ? metric.value : 0;  // no answer taught anything
+      row[metric.name] = value;
+      kl = metric.name == "policy/kl" ? value : kl;
     }
     double const rate = static_cast<double>(report.sync_bytes) / report.sync_seconds * 1e-9;
     row["sync_seconds"] = report.sync_seconds;

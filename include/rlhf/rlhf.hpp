@@ -1,5 +1,10 @@
 /// @file
-/// Everything that needs neither CUDA, NCCL, fmt nor JSON.
+/// Modules, their layouts, policies and weight syncs, plans, orders of prompts, checkpoints: what
+/// most programs use. Including it stays cheap (benchmarks/compile_time) because it leaves out what
+/// only some use and include on their own: datasets, loaders, batches, padding, packing and balance
+/// (data/), rollouts, outputs of stages and lines (checkpoint/), plans of model lists
+/// (plan/model.hpp, plan/minimum.hpp), launchers' variables (comm/launch.hpp); cuda/, nccl/,
+/// adapters/.
 #pragma once
 
 // IWYU pragma: begin_exports
@@ -25,6 +30,7 @@
 #include <rlhf/module/module.hpp>
 #include <rlhf/parallel/experts.hpp>
 #include <rlhf/parallel/flat.hpp>
+#include <rlhf/parallel/fused.hpp>
 #include <rlhf/parallel/grid.hpp>
 #include <rlhf/parallel/groups.hpp>
 #include <rlhf/parallel/layout.hpp>

@@ -121,9 +121,17 @@ Result by_hand(Setting const& setting) {
     for (std::vector<std::int64_t>* w : {&result.actor, &result.critic}) {
       for (std::int64_t epoch = 0; epoch < setting.train.epochs; ++epoch) {
         std::vector<std::int64_t> order;
-        if (setting.train.shuffle) {
-          order =
-              rlhf::data::shuffled(rows, setting.options.seed, e * setting.train.epochs + epoch);
+        if (setting.train.shuffle != engine::Shuffle::none) {
+          bool const single =
+              setting.train.shuffle == engine::Shuffle::rows || setting.train.micro_batch < 1;
+          std::int64_t const run = single ? 1 : setting.train.micro_batch;
+          for (std::int64_t const first :
+               rlhf::data::shuffled((rows + run - 1) / run, setting.options.seed,
+                                    e * setting.train.epochs + epoch)) {
+            for (std::int64_t r = first * run; r < std::min(rows, (first + 1) * run); ++r) {
+              order.push_back(r);
+            }
+          }
         } else {
           for (std::int64_t r = 0; r < rows; ++r) {
             order.push_back(r);
@@ -240,7 +248,8 @@ Setting some_setting(Dice& dice, bool apart) {
   s.train.global_batch = dice.between(0, 9);
   s.train.micro_batch = dice.between(0, 3);
   s.train.epochs = dice.between(1, 2);
-  s.train.shuffle = dice.one_in(2);
+  s.train.shuffle =
+      dice.pick({engine::Shuffle::none, engine::Shuffle::rows, engine::Shuffle::micro_batches});
   s.stage.batch = dice.between(0, 3);
   s.data.dataset_sizes = {dice.between(5, 30), dice.between(5, 30)};
   s.data.ratios = {dice.between(1, 3), dice.between(1, 3)};

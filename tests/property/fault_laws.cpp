@@ -19,6 +19,7 @@
 #include "property/sync_model.hpp"
 #include "ranks/spy.hpp"
 #include "ranks/world.hpp"
+#include "support/rows.hpp"
 
 using cases::Case;
 using cases::Dice;
@@ -279,6 +280,11 @@ TEST_CASE("10,000 random faults: a bit, swapped elements, stale parameters, unwr
     Case const pair = cases::random_case(seed + 4000, 4, false);
     plant(pair, seed, 200, faults);
   }
+  print_row(
+      "\"law\":\"random faults in destinations are found, where they are and nowhere "
+      "else\",\"faults\":",
+      faults.planted.load(), ",\"missed\":", faults.missed.load(),
+      ",\"found_elsewhere\":", faults.elsewhere.load());
   CHECK(faults.missed == 0);
   CHECK(faults.elsewhere == 0);
 }
@@ -298,6 +304,9 @@ TEST_CASE(
         plant_stale<sync::PointToPoint<256_B>>(pair, seed, resends, stale);
       }
     }
+    print_row("\"law\":\"a stale bucket on the way, ", resends ? "sent again" : "left in its slot",
+              ", is found by the sync\",\"faults\":", stale.planted.load(),
+              ",\"missed\":", stale.missed.load(), ",\"found_elsewhere\":", stale.elsewhere.load());
     CHECK(stale.missed == 0);
     CHECK(stale.elsewhere == 0);
     CHECK(stale.planted > 60);

@@ -287,14 +287,12 @@ class BasicStore {
   /// order: until the last rename, the latest one is what it was.
   void set_aside(std::int64_t step, BasicPruned<Late>& pruned) const {
     for (std::int64_t const other :
-         detail::steps_in<Late>(root_, detail::Wanted::newer_programs_too)) {
-      if (other > step) {
-        std::string const aside = text(directory(other), abandoned_ending);
-        detail::remove_tree<Late>(aside);  // of an earlier time that the run went back
-        detail::rename_path(directory(other), aside);
-        detail::flush_directory(root_);
-        pruned.abandoned.push_back(other);
-      }
+         detail::steps_in<Late>(root_, detail::Wanted::newer_programs_too, step)) {
+      std::string const aside = text(directory(other), abandoned_ending);
+      detail::remove_tree<Late>(aside);  // of an earlier time that the run went back
+      detail::rename_path(directory(other), aside);
+      detail::flush_directory(root_);
+      pruned.abandoned.push_back(other);
     }
   }
 

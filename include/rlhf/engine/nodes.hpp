@@ -19,12 +19,19 @@ namespace rlhf::inline v0::engine {
 
 enum class NodeKind : std::uint8_t { prompts, stage, compute, train, sync };
 
+/// What changes place from pass to pass over an episode's rows.
+enum class Shuffle : std::uint8_t {
+  none,
+  rows,           ///< Single rows.
+  micro_batches,  ///< Runs of `micro_batch` rows, which stay together.
+};
+
 /// How a trainer goes through the rows of an episode.
 struct TrainOptions {
-  std::int64_t global_batch = 0;  ///< Rows of an optimizer step over all shares; 0: all rows.
-  std::int64_t micro_batch = 0;   ///< Rows of a micro-batch at most; 0: one micro-batch a share.
-  std::int64_t epochs = 1;        ///< Passes over the rows of an episode.
-  bool shuffle = false;           ///< Another order of rows in every pass, the same on all ranks.
+  std::int64_t global_batch = 0;    ///< Rows of an optimizer step over all shares; 0: all rows.
+  std::int64_t micro_batch = 0;     ///< Rows of a micro-batch at most; 0: one micro-batch a share.
+  std::int64_t epochs = 1;          ///< Passes over the rows of an episode.
+  Shuffle shuffle = Shuffle::none;  ///< Another order in every pass, the same on all ranks.
 };
 /// How a stage goes through its rows.
 struct StageOptions {
@@ -124,6 +131,7 @@ struct SyncNode {
   S* source;
   D* destination;
   rlhf::sync::LinkOptions options;
+  int frequency;
 };
 
 /// Prompts of an episode, drawn by the data policy of `model`, which has been opened
@@ -155,10 +163,14 @@ template <class M>
 /// Brings the weights of `source` to `destination` before the first episode and, as often as the
 /// destination's policy says, behind an episode's training. The link is made after every model's
 /// `setup`.
+///
+/// @param frequency Episodes between syncs where that is known only now, 0 for never again;
+/// otherwise the policy's.
 template <class S, class D>
 [[nodiscard]] SyncNode<S, D> sync(std::string_view name, S& source, D& destination,
-                                  rlhf::sync::LinkOptions options = {}) {
-  return {name, &source, &destination, std::move(options)};
+                                  rlhf::sync::LinkOptions options = {},
+                                  int frequency = D::SyncPolicy::frequency) {
+  return {name, &source, &destination, std::move(options), frequency};
 }
 
 template <class N>

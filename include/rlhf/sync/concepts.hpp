@@ -53,7 +53,8 @@ concept IsNone = requires {
 /// | `P::frequency` | a sync is due at every multiple of this many episodes; 0: never |
 ///
 /// Smallest model: derive nothing, write those four constants into an empty struct. Models:
-/// `Broadcast`, `PointToPoint`, `TwoStage`; `None` for modules that are never synced.
+/// `Reshard`, `PointToPoint`, `Broadcast`, `TwoStage`, `AllGatherExperts`, `AllToAllExperts`
+/// (sync/policies.hpp); `None` for modules that are never synced.
 template <class P>
 concept SyncPolicy = IsEmptyPolicy<P> &&
     (IsNone<P> || (HasRoute<P> && HasBucketBytes<P> && HasFrequency<P>));

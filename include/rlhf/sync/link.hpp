@@ -123,12 +123,18 @@ class Link {
             "since this plan was made");
     started_ = comm::RunsBehind<C>;
     executor_->finish(stream);
+    std::int64_t const moved = steady_nanoseconds();
     if (options_.verification != Verification::none) {
       verify(options_.verification, stream);
     }
+    std::int64_t const verified = steady_nanoseconds();
     commit(*world_, version, stream);
     version_ = version;
-    report_.seconds = static_cast<double>(steady_nanoseconds() - begin_) * 1e-9;
+    std::int64_t const committed = steady_nanoseconds();
+    report_.move_seconds = static_cast<double>(moved - begin_) * 1e-9;
+    report_.verify_seconds = static_cast<double>(verified - moved) * 1e-9;
+    report_.commit_seconds = static_cast<double>(committed - verified) * 1e-9;
+    report_.seconds = static_cast<double>(committed - begin_) * 1e-9;
     report_.bytes = plan_.bytes_moved;
   }
 

@@ -17,8 +17,11 @@ namespace rlhf::inline v0::sync {
 
 /// What the last sync of a rank did.
 struct SyncReport {
-  double seconds = 0;      ///< Wall time on this rank.
-  std::int64_t bytes = 0;  ///< Bytes moved between ranks, over all destination ranks.
+  double seconds = 0;         ///< Wall time on this rank: the sum of the three that follow.
+  double move_seconds = 0;    ///< From `start` until the weights are there.
+  double verify_seconds = 0;  ///< Comparing them, where the options ask for it.
+  double commit_seconds = 0;  ///< Until all ranks have agreed on the version.
+  std::int64_t bytes = 0;     ///< Bytes moved between ranks, over all destination ranks.
   /// Bytes over time, 1e9 bytes a second.
   [[nodiscard]] double gigabytes_per_second() const noexcept {
     return seconds > 0 ? static_cast<double>(bytes) / seconds * 1e-9 : 0;

@@ -17,7 +17,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,11 +43,12 @@ template <class T, class Preferred>
   rlhf::detail::late_vector<std::string, T> names;
   rlhf::detail::HashIndex<T> by_name;
   bool asked = false;
+  constexpr int unknown = INT32_MAX;
   auto const hash_of = [](std::string_view name) { return Fingerprint().add(name).value(); };
   auto const place_of = [&](std::string_view name) {
     int const found = by_name.find(
         hash_of(name), [&](int number) { return names[static_cast<std::size_t>(number)] == name; });
-    return found < 0 ? (std::numeric_limits<int>::max)() : found;
+    return found < 0 ? unknown : found;
   };
   for (std::size_t i = 0; i < parameters.views.size(); ++i) {
     TensorView const& view = parameters.views[i];
@@ -68,7 +68,7 @@ template <class T, class Preferred>
       asked = true;
       names = preferred();
       for (std::size_t n = 0; n < names.size(); ++n) {
-        if (place_of(names[n]) == (std::numeric_limits<int>::max)()) {
+        if (place_of(names[n]) == unknown) {
           by_name.add(hash_of(names[n]), static_cast<int>(n));
         }
       }

@@ -398,6 +398,13 @@ TEST_CASE("the phases of an episode add up to it, in timers and in the trace") {
     CHECK(phases <= episode.total);
     CHECK(static_cast<double>(phases) > 0.95 * static_cast<double>(episode.total));
     CHECK(loop.timers().at("episode/policy").count == 5);
+    std::int64_t const sync = loop.timers().at("episode/weights").total;
+    std::int64_t sync_phases = 0;
+    for (char const* const phase : {"move", "verify", "commit"}) {
+      sync_phases += loop.timers().at(std::string("episode/weights/") + phase).total;
+    }
+    CHECK(sync_phases <= sync);
+    CHECK(sync_phases > 0);
     std::int64_t spans = 0;
     std::int64_t whole = 0;
     for (rlhf::runtime::TraceEvent const& event : loop.trace().events()) {
@@ -468,4 +475,22 @@ TEST_CASE("an episode allocates nothing once all sizes have been seen") {
     // Each episode: the copies that two hooks above return.
     CHECK(allocations() - before == 2 * 6);
   });
+}
+
+TEST_CASE("a run goes on from an earlier checkpoint where it is asked to") {
+  test::TemporaryDirectory const directory;
+  engine::Options options{.episodes = 4, .checkpoints = directory.path(), .keep = 0};
+  on_one_rank(options, {}, {}, [](auto& loop, auto&, auto&) { loop.run(); });
+  options.resume_from = 2;
+  on_one_rank(options, {}, {}, [](auto& loop, auto& generator, auto& actor) {
+    loop.begin();
+    CHECK(loop.episode().value == 2);
+    CHECK(actor.step().value == 2);
+    CHECK(generator.data_state().consumed == 20);
+    loop.run();
+    CHECK(loop.episode().value == 4);
+  });
+  options.resume_from = 7;
+  CHECK_THROWS_WITH_AS(on_one_rank(options, {}, {}, [](auto& loop, auto&, auto&) { loop.run(); }),
+                       doctest::Contains("no complete checkpoint of step 7"), rlhf::Error);
 }

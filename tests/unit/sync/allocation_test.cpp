@@ -16,6 +16,7 @@
 #include "property/sync_model.hpp"
 #include "ranks/world.hpp"
 #include "support/allocations.hpp"
+#include "support/rows.hpp"
 
 using cases::Case;
 using cases::Model;
@@ -135,6 +136,10 @@ TEST_CASE("staging stays inside its budget, whatever the tensors' sizes") {
     CHECK(wrong == 0);
     most = std::max(most, used.load());
   }
+  print_row(
+      "\"law\":\"staging, counted where it is allocated, stays inside its budget\",\"pairs\":60,"
+      "\"syncs\":150,\"budget_bytes\":1024,\"most_bytes\":",
+      most);
   CHECK(most == 1024);  // the budget is used
 }
 

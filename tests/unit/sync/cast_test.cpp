@@ -31,7 +31,7 @@ namespace {
 
 namespace sync = rlhf::sync;
 
-constexpr int columns = 23;
+constexpr int columns = 23;  // 8 x 23 x 4 bytes: 736
 
 /// Two tensors of 8 rows, one cut by rows and one by columns, of any type; a third stays f32, so
 /// that types meet in a bucket.
@@ -40,7 +40,7 @@ struct Endpoint {
   Mesh where;
   Layout cut;
   DType dtype;
-  std::vector<std::byte> rows = std::vector<std::byte>(8 * columns * 4, std::byte{0x5A});
+  std::vector<std::byte> rows = std::vector<std::byte>(736, std::byte{0x5A});
   std::vector<std::byte> wide = rows;
   std::vector<std::byte> plain = rows;
 

@@ -88,14 +88,14 @@ template <class Late>
 
 enum class Wanted : std::uint8_t { latest, all, newer_programs_too };
 
-/// Complete steps in rising order; of `latest` the newest one alone, if there is any.
+/// Complete steps above a number in rising order; of `latest` the newest one alone, if any.
 ///
 /// A name that a listing gives may be gone when it is looked at, and one that changes during a
 /// listing may be missing from it. So it is done again until nothing changed on the way.
 /// Errors: invalid_argument where `latest` would pass over a newer program's; io.
 template <class Late>
-[[nodiscard]] std::vector<rlhf::detail::late<std::int64_t, Late>> steps_in(std::string const& root,
-                                                                           Wanted wanted) {
+[[nodiscard]] std::vector<rlhf::detail::late<std::int64_t, Late>> steps_in(
+    std::string const& root, Wanted wanted, std::int64_t above = -1) {
   constexpr int most = 1000;
   auto names = step_names_in<Late>(root);
   for (int i = 0; i < most; ++i) {
@@ -103,7 +103,7 @@ template <class Late>
     bool changed = false;
     for (std::size_t n = names.size(); n-- > 0 && !changed;) {
       std::int64_t step = 0;
-      if (!parse_step(names[n], "", step)) {
+      if (!parse_step(names[n], "", step) || step <= above) {
         continue;
       }
       std::string problem;

@@ -231,14 +231,16 @@ class Loop<true, C, Nodes...> {
     expects(options_.episodes_ahead >= 0, "engine::Options::episodes_ahead must be 0 or more");
     expects(options_.save_every >= 1, "engine::Options::save_every must be 1 or more");
     expects(options_.keep >= 0, "engine::Options::keep must be 0 (all) or more");
+    expects(options_.resume_from >= -1, "engine::Options::resume_from must be -1 or more");
     expects(options_.evaluate_every >= 0, "engine::Options::evaluate_every must be 0 or more");
     expects(options_.trace_events >= 0, "engine::Options::trace_events must be 0 or more");
     int slowest = 1;
     std::string_view slowest_name;
     parts_.for_each([&]<class Node>(Work<Node>& work) {
       if constexpr (Node::kind == Kind::sync) {
-        if (int const frequency = Node::Destination::SyncPolicy::frequency; frequency > slowest) {
-          slowest = frequency;
+        expects(work.node.frequency >= 0, "a sync's frequency must be 0 (once) or more episodes");
+        if (work.node.frequency > slowest) {
+          slowest = work.node.frequency;
           slowest_name = work.node.name;
         }
       }
@@ -266,7 +268,7 @@ class Loop<true, C, Nodes...> {
         bring_both(node);
         guarded(node.name, "plan",
                 [&] { link.emplace(*world_, *node.source, *node.destination, node.options); });
-        if (!resumed || Node::Destination::SyncPolicy::frequency > 0) {
+        if (!resumed || node.frequency > 0) {
           guarded(node.name, "sync", [&] { link->sync(Version{progress_.episode}); });
         }
       }
@@ -425,16 +427,17 @@ class Loop<true, C, Nodes...> {
       using Node = NodeAt<At>;
       if constexpr (Node::kind == Kind::sync) {
         auto& link = *std::get<At>(links_);
-        if (link.due(episode())) {
-          Node& node = parts_.template at<At>().node;
+        Node& node = parts_.template at<At>().node;
+        if (sync::due(node.frequency, progress_.episode)) {
           watch_.run(node.name, "sync", node.name, [&] {
             if (bring_both(node)) {
               link.rebind(sync::Contents::kept);
             }
             link.sync(Version{progress_.episode});
+            note_phases(link.report());
           });
           report_.sync_bytes += link.report().bytes;
-        } else if (Node::Destination::SyncPolicy::frequency != 0) {
+        } else if (node.frequency != 0) {
           progress_.in_step = false;
         }
       }
@@ -460,6 +463,16 @@ class Loop<true, C, Nodes...> {
     onload(*node.source);
     onload(*node.destination);
     return true;
+  }
+
+  /// Phases of a sync as timers below its own: `episode/weights/move` and so on.
+  void note_phases(sync::SyncReport const& report) {
+    auto const note = [&](std::string_view phase, double seconds) {
+      watch_.timers().add(phase, static_cast<std::int64_t>(seconds * 1e9));
+    };
+    note("move", report.move_seconds);
+    note("verify", report.verify_seconds);
+    note("commit", report.commit_seconds);
   }
 
   template <class Observer>

@@ -71,8 +71,8 @@ template <class C, class Watch, class AllParts, class Bring>
   checkpoint::Store const store(options.checkpoints, options.keep);
   std::int64_t step = -1;
   watch.run("engine", phase, phase, [&] {
-    step = world.rank() == 0 ? store.latest().value_or(-1) : -1;
-    comm::broadcast(world, std::span<std::int64_t>(&step, 1), 0);
+    step = options.resume_from >= 0 ? options.resume_from : store.latest().value_or(-1);
+    comm::broadcast(world, std::span<std::int64_t>(&step, 1), 0);  // what rank 0 sees
     if (step >= 0) {
       // Rollouts in flight lie on their ranks; without any, all states are the same.
       std::string const own = state_name(world.rank());
