@@ -20,7 +20,7 @@ struct Options {
   std::int64_t save_every = 1;      ///< Episodes between checkpoints.
   int keep = 3;                     ///< Checkpoints to keep; 0: all.
   bool resume = true;               ///< Goes on from the newest checkpoint, if there is one.
-  std::int64_t resume_from = -1;      ///< Goes on from this many episodes instead; -1: the newest.
+  std::int64_t resume_from = -1;    ///< Goes on from this many episodes instead; -1: the newest.
   std::int64_t evaluate_every = 0;  ///< Episodes between evaluations; 0: none.
   bool evaluate_before = false;     ///< Whether to evaluate before the first episode, too.
   /// Whether models that share ranks take turns on the device: before a phase of one, the others'

@@ -29,7 +29,7 @@ struct TerminatedName {
       characters[length] = 0;
     }
   }
-  char characters[runtime::nvtx_enabled ? 64 : 1];
+  char characters[runtime::nvtx_enabled ? 64 : 1] = {};
 };
 
 template <class C>
