@@ -27,10 +27,10 @@ struct PolicyStep {
 
   template <class Visit>
   void metrics(Visit&& visit) const {
-    double const part = tokens > 0 ? 1 / tokens : 0;  // a share may have no rows
-    visit("loss", loss * part, tokens);
-    visit("clipped", clipped * part, tokens);
-    visit("drift", drift * part, tokens);
+    double const all = tokens > 0 ? tokens : 1;  // a share may have no rows
+    visit("loss", loss / all, tokens);
+    visit("clipped", clipped / all, tokens);
+    visit("drift", drift / all, tokens);
     visit("gradient_norm", gradient_norm);
   }
 };

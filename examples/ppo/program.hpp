@@ -79,7 +79,7 @@ class Program {
     engine::TrainOptions const updates{.global_batch = options_->batch,
                                        .micro_batch = options_->micro_batch,
                                        .epochs = options_->epochs,
-                                       .shuffle = true};
+                                       .shuffle = engine::Shuffle::rows};
     // The graph: which stage feeds which follows from the types that they take and return.
     rlhf::Engine loop(
         *world_,
