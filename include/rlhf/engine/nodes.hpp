@@ -131,7 +131,7 @@ struct SyncNode {
   S* source;
   D* destination;
   rlhf::sync::LinkOptions options;
-  int frequency;
+  int frequency = D::SyncPolicy::frequency;
 };
 
 /// Prompts of an episode, drawn by the data policy of `model`, which has been opened

@@ -17,14 +17,15 @@ namespace detail {
 
 /// A row with one canonical tensor, which a server calls the same.
 template <class T>
-[[nodiscard]] BasicFamilyTensor<T> plain_row(std::string trainer, std::string canonical,
-                                             std::string rows, std::string columns, FamilyCut cut,
+[[nodiscard]] BasicFamilyTensor<T> plain_row(std::string_view trainer, std::string_view canonical,
+                                             std::string_view rows, std::string_view columns,
+                                             FamilyCut cut,
                                              FamilyPlace place = FamilyPlace::layers) {
   BasicFamilyTensor<T> row;
-  row.trainer = std::move(trainer);
+  row.trainer = trainer;
   row.server = canonical;
-  row.pieces.push_back({std::move(canonical), std::move(rows)});
-  row.columns = std::move(columns);
+  row.pieces.push_back({std::string(canonical), std::string(rows)});
+  row.columns = columns;
   row.cut = cut;
   row.place = place;
   return row;
@@ -32,25 +33,25 @@ template <class T>
 
 /// Query, key and value: weight or bias.
 template <class T>
-[[nodiscard]] BasicFamilyTensor<T> qkv_row(std::string_view what, std::string columns) {
+[[nodiscard]] BasicFamilyTensor<T> qkv_row(std::string_view what, std::string_view columns) {
   BasicFamilyTensor<T> row;
   row.trainer = text("decoder.layers.{l}.self_attention.linear_qkv.", what);
   row.server = text("model.layers.{l}.self_attn.qkv_proj.", what);
   row.pieces.push_back({text("model.layers.{l}.self_attn.q_proj.", what), "heads*head_dim"});
   row.pieces.push_back({text("model.layers.{l}.self_attn.k_proj.", what), "kv_heads*head_dim"});
   row.pieces.push_back({text("model.layers.{l}.self_attn.v_proj.", what), "kv_heads*head_dim"});
-  row.columns = std::move(columns);
+  row.columns = columns;
   row.cut = FamilyCut::heads;
   return row;
 }
 
 /// Gate and up.
 template <class T>
-[[nodiscard]] BasicFamilyTensor<T> gate_up_row(std::string trainer, std::string server,
+[[nodiscard]] BasicFamilyTensor<T> gate_up_row(std::string_view trainer, std::string_view server,
                                                std::string_view canonical, std::string_view rows) {
   BasicFamilyTensor<T> row;
-  row.trainer = std::move(trainer);
-  row.server = std::move(server);
+  row.trainer = trainer;
+  row.server = server;
   row.pieces.push_back({text(canonical, ".gate_proj.weight"), std::string(rows)});
   row.pieces.push_back({text(canonical, ".up_proj.weight"), std::string(rows)});
   row.columns = "hidden";
@@ -59,10 +60,10 @@ template <class T>
 }
 
 template <class T>
-[[nodiscard]] BasicFamily<T> decoder_family(std::string name, bool qkv_bias, bool qk_norm,
+[[nodiscard]] BasicFamily<T> decoder_family(std::string_view name, bool qkv_bias, bool qk_norm,
                                             bool experts) {
   BasicFamily<T> family;
-  family.name = std::move(name);
+  family.name = name;
   auto& rows = family.tensors;
   rows.push_back(plain_row<T>("embedding.word_embeddings.weight", "model.embed_tokens.weight",
                               "vocab", "hidden", FamilyCut::vocabulary, FamilyPlace::first));

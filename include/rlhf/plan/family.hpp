@@ -206,6 +206,31 @@ void check_family(BasicFamily<T> const& family) {
   }
 }
 
+namespace detail {
+
+/// One canonical parameter: a piece of a row, of one layer and expert.
+template <class Row>
+[[nodiscard]] ModelParameter canonical_parameter(Row const& row, FamilyPiece const& piece,
+                                                 std::int64_t layer, std::int64_t expert,
+                                                 ModelSizes const& sizes) {
+  ModelParameter one;
+  one.name = name_of(piece.name, layer, expert);
+  one.shape.push_back(extent_of(piece.rows, sizes));
+  if (!row.columns.empty()) {
+    one.shape.push_back(extent_of(row.columns, sizes));
+  }
+  one.tensor_dimension = row.cut == FamilyCut::whole ? -1 : row.cut == FamilyCut::columns ? 1 : 0;
+  if (row.cut == FamilyCut::heads) {
+    one.heads = narrow<int>(one.shape[0] / extent_of("head_dim", sizes));
+  }
+  one.layer = row.place == FamilyPlace::layers ? static_cast<int>(layer) : -1;
+  one.behind_layers = row.place == FamilyPlace::last;
+  one.expert = row.experts ? static_cast<int>(expert) : -1;
+  return one;
+}
+
+}  // namespace detail
+
 /// The canonical parameters of a model of a family, as `place` and plans take them. Tied ones are
 /// listed with what they are tied to.
 ///
@@ -232,22 +257,8 @@ template <class T>
     for (std::int64_t layer = 0; layer < layers; ++layer) {
       for (std::int64_t expert = 0; expert < experts; ++expert) {
         for (FamilyPiece const& piece : row.pieces) {
-          ModelParameter one;
-          one.name = name_of(piece.name, layer, expert);
+          ModelParameter one = detail::canonical_parameter(row, piece, layer, expert, sizes);
           one.dtype = dtype;
-          one.shape.push_back(extent_of(piece.rows, sizes));
-          if (!row.columns.empty()) {
-            one.shape.push_back(extent_of(row.columns, sizes));
-          }
-          one.tensor_dimension = row.cut == FamilyCut::whole     ? -1
-                                 : row.cut == FamilyCut::columns ? 1
-                                                                 : 0;
-          if (row.cut == FamilyCut::heads) {
-            one.heads = narrow<int>(one.shape[0] / extent_of("head_dim", sizes));
-          }
-          one.layer = row.place == FamilyPlace::layers ? static_cast<int>(layer) : -1;
-          one.behind_layers = row.place == FamilyPlace::last;
-          one.expert = row.experts ? static_cast<int>(expert) : -1;
           if (row.untied_only && sizes.tied) {
             one.tied_to = embedding;
           }

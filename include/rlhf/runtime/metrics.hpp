@@ -240,10 +240,10 @@ class BasicMetrics {
     entry(name, kind).join(one);
   }
   [[nodiscard]] Entry& entry(std::string_view name, MetricKind kind) {
-    auto number = static_cast<std::size_t>(names_.find(name) + 1);
+    auto number = static_cast<std::size_t>(names_.find(name)) + 1;
     if (number == 0) {
       expects(!name.empty(), "the name of a metric must not be empty");
-      number = static_cast<std::size_t>(names_.of(name) + 1);
+      number = static_cast<std::size_t>(names_.of(name)) + 1;
       entries_.emplace_back(kind);
       full_.push_back(prefix_.empty() ? std::string(name) : text(prefix_, "/", name));
     }
