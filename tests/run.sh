@@ -111,6 +111,12 @@ run_tests() {
   folders="$folders${folders:+, }$folder"
 }
 
+# Programs whose tests start threads: what ThreadSanitizer is for.
+threaded="ranks_tests process_tests rlhf_launch property_tests"
+for threaded_layer in comm checkpoint sync data runtime engine; do
+  threaded="$threaded unit_$threaded_layer"
+done
+
 # stage <preset> <regular expression of labels, or empty> <wrapper> [option of cmake...]
 stage() {
   local preset=$1 labels=$2 wrapper=$3
@@ -147,8 +153,12 @@ case $mode in
     rlhf_need clang_sanitizers
     rlhf_want clang_format clang_tidy
     stage dev "" "" -DRLHF_TEST_TIDY=ON
-    stage clang-asan '^(unit|property|replay|ranks|static|fuzz)$' ""
-    stage clang-tsan '^(unit|property|ranks)$' "$(tsan_wrapper clang++)"
+    stage clang-asan '^(unit|property|replay|ranks|static|fuzz)$' "" -DRLHF_BUILD_EXAMPLES=OFF
+    rlhf_configure clang-tsan -DRLHF_BUILD_EXAMPLES=OFF
+    # shellcheck disable=SC2086
+    rlhf_build "$rlhf_folder" $threaded
+    run_tests "$rlhf_folder" "$(tsan_wrapper clang++)" \
+      -R '^(ranks|property$|unit\.(comm|checkpoint|sync|data|runtime|engine)$)'
     ;;
 esac
 

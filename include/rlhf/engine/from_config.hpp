@@ -46,30 +46,31 @@ namespace detail {
 
 }  // namespace detail
 
-/// Episodes, intervals, checkpoints, trace. Where `max_version_lag` and the links allow it and some
-/// module that trains nothing has ranks of its own, one episode is generated ahead.
+/// Episodes, intervals, checkpoints, trace. Where `max_version_lag`, in syncs, allows it and the
+/// destinations of repeated syncs share no ranks with trainers, one episode is generated ahead.
 ///
 /// `offload` where some module asks for it. Errors: those of `config::Named::at`.
 [[nodiscard]] inline Options options_of(config::Config const& run) {
   config::Runtime const& from = run.runtime;
   Options options;
   options.episodes = from.num_episode;
-  options.max_version_lag = narrow<int>(from.max_version_lag);
   std::int64_t slowest = 1;
+  bool apart = !run.links.empty();
   for (auto const& link : run.links) {
     std::int64_t const frequency = config::frequency_of(run, link.value);
     slowest = frequency > slowest ? frequency : slowest;
+    apart = apart && (frequency == 0 || !detail::shares_with_trainer(run, link.value.destination));
   }
-  bool apart = false;
+  // A lag of n syncs is one of up to (n + 1) x frequency - 1 episodes.
+  options.max_version_lag = narrow<int>((from.max_version_lag + 1) * slowest - 1);
   for (auto const& model : run.models) {
-    apart = apart || (!model.value.trainable && !detail::shares_with_trainer(run, model.name));
     options.offload = options.offload || model.value.offloads_weights() ||
                       model.value.frees_gradients() || model.value.offloads_optimizer();
   }
-  options.episodes_ahead = apart && from.max_version_lag - (slowest - 1) >= 1 ? 1 : 0;
-  if (from.save_episode_interval > 0) {
+  options.episodes_ahead = apart && from.max_version_lag >= 1 ? 1 : 0;
+  options.save_every = from.save_episode_interval;
+  if (from.save_episode_interval > 0 || from.enable_resume_training) {
     options.checkpoints = from.checkpoint_directory();
-    options.save_every = from.save_episode_interval;
   }
   options.keep = narrow<int>(from.max_ckpt_nums);
   options.resume = from.enable_resume_training;

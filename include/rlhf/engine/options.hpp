@@ -23,8 +23,11 @@ struct Options {
   std::int64_t resume_from = -1;    ///< Goes on from this many episodes instead; -1: the newest.
   std::int64_t evaluate_every = 0;  ///< Episodes between evaluations; 0: none.
   bool evaluate_before = false;     ///< Whether to evaluate before the first episode, too.
-  /// Whether models that share ranks take turns on the device: before a phase of one, the others'
-  /// memory is offloaded (`runtime::Offloadable`) and what the phase needs is brought back.
+  /// Whether models that share ranks take turns on the device: before `forward_step`, `train_step`,
+  /// a sync or a checkpoint of one, the others' memory is offloaded (`runtime::Offloadable`) and
+  /// what it needs is brought back; before an evaluation, the weights of all models with an
+  /// `eval_step`. Elsewhere (other hooks, computes, observers) memory is where the last phase left
+  /// it: `runtime::onload` brings it.
   bool offload = false;
   std::int64_t trace_events = 0;  ///< Room of the trace of a rank, 48 bytes each; 0: no trace.
   std::uint64_t seed = 0;         ///< Of the order of rows in training.
@@ -33,8 +36,10 @@ struct Options {
 /// What happened in one episode, on this rank.
 struct EpisodeReport {
   std::int64_t episode = 0;
-  std::int64_t rows = 0;         ///< Samples over all ranks.
-  std::int64_t version = 0;      ///< Of the weights that generated it.
+  std::int64_t rows = 0;  ///< Samples over all ranks.
+  /// Episodes of training in the weights that generated it: of the model that draws prompts, or of
+  /// a stage's model that is older and synced more than once.
+  std::int64_t version = 0;
   std::int64_t version_lag = 0;  ///< Episodes of training behind those it was trained with.
   double seconds = 0;            ///< Wall time until all is done but the checkpoint.
   double rollout_seconds = 0;    ///< In stages, computations and waiting for rows.

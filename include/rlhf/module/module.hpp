@@ -38,6 +38,7 @@ class Implementation {
   void advance_episode() noexcept;
   void open_data(data::SamplerOptions);
   std::int64_t draw(std::vector<data::Draw>&);
+  std::int64_t draw(std::vector<data::Draw>&, int, int);
   [[nodiscard]] data::SamplerState data_state() const;
   void restore_data(data::SamplerState const&, data::AcceptedChanges const& = {});
 };
@@ -93,8 +94,11 @@ class Implementation<Parallel, Sync, Data, true> : LayoutStorage<Parallel>, Data
   /// replica get the same share, ranks outside of the mesh none. Every rank that calls it moves on.
   /// Requires open_data. Returns the samples of the episode, all shares together.
   std::int64_t draw(std::vector<data::Draw>& out) requires draws_prompts {
-    std::int64_t const samples =
-        opened().next(present() ? coordinate().data : 0, layout().data, out);
+    return draw(out, present() ? coordinate().data : 0, layout().data);
+  }
+  /// The same where prompts are dealt otherwise than by the data index: share `share` of `shares`.
+  std::int64_t draw(std::vector<data::Draw>& out, int share, int shares) requires draws_prompts {
+    std::int64_t const samples = opened().next(share, shares, out);
     if (!present()) {
       out.clear();
     }

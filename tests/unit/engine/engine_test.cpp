@@ -209,17 +209,19 @@ TEST_CASE("what the options cannot have is refused when the engine is made") {
   CHECK(refusal({.max_version_lag = 0}, One{}).empty());
   CHECK(refusal({.max_version_lag = 2}, Three{}).empty());
   std::string const slow = refusal({.max_version_lag = 1}, Three{});
-  CHECK_MESSAGE(slow.find("up to 2 episodes old, engine::Options::max_version_lag allows 1") !=
-                    std::string::npos,
-                slow);
-  CHECK_MESSAGE(slow.find("the sync weights runs every 3 episodes") != std::string::npos, slow);
+  CHECK_MESSAGE(
+      slow.find("2 episodes old, engine::Options::max_version_lag allows 1") != std::string::npos,
+      slow);
+  CHECK_MESSAGE(slow.find("syncs leave prompts up to 2 behind") != std::string::npos, slow);
+  CHECK(refusal({.max_version_lag = 5}, std::integral_constant<int, 0>{})
+            .find("prompts gets weights once only") != std::string::npos);
   std::string const colocated = refusal({.episodes_ahead = 1}, One{});
   CHECK_MESSAGE(colocated.find("every rank that draws prompts also trains") != std::string::npos,
                 colocated);
   for (engine::Options const& wrong :
        {engine::Options{.episodes = -1}, engine::Options{.episodes_ahead = -1},
-        engine::Options{.save_every = 0}, engine::Options{.keep = -1},
-        engine::Options{.evaluate_every = -1}}) {
+        engine::Options{.save_every = -1}, engine::Options{.keep = -1},
+        engine::Options{.max_version_lag = -2}, engine::Options{.evaluate_every = -1}}) {
     CHECK(refusal(wrong, One{}).find("engine::Options::") != std::string::npos);
   }
 }
@@ -235,6 +237,7 @@ TEST_CASE("a stage that loses rows is an error that names it") {
     } catch (rlhf::Error const& error) {
       what = error.what();
     }
+    CHECK_MESSAGE(what.find("generate returned ") != std::string::npos, what);
     CHECK_MESSAGE(what.find("return one row for each") != std::string::npos, what);
   }
 }
@@ -493,4 +496,185 @@ TEST_CASE("a run goes on from an earlier checkpoint where it is asked to") {
   options.resume_from = 7;
   CHECK_THROWS_WITH_AS(on_one_rank(options, {}, {}, [](auto& loop, auto&, auto&) { loop.run(); }),
                        doctest::Contains("no complete checkpoint of step 7"), rlhf::Error);
+}
+
+TEST_CASE("parts and settings that cannot be are refused when the engine is made") {
+  auto const refusal = [](auto make) {
+    std::string what;
+    rlhf::comm::run_local(1, [&](Local world) {
+      Generator<1> generator(world, Mesh::range(0, 1), Layout{});
+      Actor actor(world, Mesh::range(0, 1), Layout{});
+      generator.open_data(data(4));
+      try {
+        make(world, generator, actor);
+      } catch (rlhf::Error const& error) {
+        what = error.what();
+      }
+    });
+    return what;
+  };
+  CHECK(refusal([](Local& world, auto& generator, auto& actor) {
+          rlhf::Engine loop(world, {}, engine::prompts("p", generator, ask),
+                            engine::stage("p", generator), engine::train("t", actor));
+        }).find("two parts of an engine are called p") != std::string::npos);
+  CHECK(refusal([](Local& world, auto& generator, auto& actor) {
+          rlhf::Engine loop(world, {}, engine::prompts("p", generator, ask),
+                            engine::stage("g", generator),
+                            engine::train("t", actor, {.micro_batch = -1}));
+        }).find("t: TrainOptions need") != std::string::npos);
+  CHECK(refusal([](Local& world, auto& generator, auto& actor) {
+          rlhf::Engine loop(world, {}, engine::prompts("p", generator, ask),
+                            engine::stage("g", generator, {.batch = -1}),
+                            engine::train("t", actor));
+        }).find("g: StageOptions::batch") != std::string::npos);
+  CHECK(refusal([](Local& world, auto& generator, auto& actor) {
+          rlhf::Engine loop(world, {}, engine::prompts("p", generator, ask),
+                            engine::stage("g", generator), engine::train("t", actor));
+          loop.round();
+        }).find("behind its begin") != std::string::npos);
+  CHECK(refusal([](Local& world, auto& generator, auto& actor) {
+          rlhf::Engine loop(world, {}, engine::prompts("p", generator, ask),
+                            engine::stage("g", generator), engine::train("t", actor));
+          loop.run();
+          loop.round();
+        }).find("no episode left") != std::string::npos);
+}
+
+TEST_CASE("versions are those of the weights that generate, along chains of syncs") {
+  struct Seen {
+    std::vector<std::int64_t> versions;
+    std::vector<std::int64_t> weights;
+    Generator<1>* generator;
+    void made(Answers const&, std::string_view) {
+      weights.push_back(static_cast<std::int64_t>(generator->weight[0]));
+    }
+    void finished(engine::EpisodeReport const& report) { versions.push_back(report.version); }
+  };
+  struct Counting : Actor {
+    using Actor::Actor;
+    std::int64_t train_step(std::span<Batch const>, Step) {
+      weight[0] += 1;
+      return 0;
+    }
+  };
+  struct Middle : Logged<rlhf::sync::Reshard<1_MiB>> {
+    using Logged::Logged;
+  };
+  rlhf::comm::run_local(1, [&](Local world) {
+    Generator<1> generator(world, Mesh::range(0, 1), Layout{});
+    Counting actor(world, Mesh::range(0, 1), Layout{});
+    Middle middle(world, Mesh::range(0, 1), Layout{});
+    generator.open_data(data(4));
+    auto const run = [&](int lag, Seen& seen) {
+      rlhf::Engine loop(world, {.episodes = 12, .max_version_lag = lag},
+                        engine::prompts("prompts", generator, ask),
+                        engine::stage("generate", generator), engine::train("policy", actor),
+                        engine::sync("first", actor, middle, {}, 2),
+                        engine::sync("second", middle, generator, {}, 3));
+      loop.run(seen);
+    };
+    Seen seen{{}, {}, &generator};
+    CHECK_THROWS_WITH_AS(run(2, seen), doctest::Contains("3 episodes old"), rlhf::Error);
+    run(3, seen);
+    CHECK(seen.versions == seen.weights);
+    for (std::size_t e = 0; e < seen.versions.size(); ++e) {
+      CHECK(static_cast<std::int64_t>(e) - seen.versions[e] <= 3);
+    }
+  });
+}
+
+TEST_CASE("models on other ranks than before a stop keep their steps") {
+  test::TemporaryDirectory const directory;
+  auto const run = [&](int ranks, Mesh const& trainers, Layout layout, std::int64_t episodes) {
+    rlhf::comm::run_local(ranks, [&](Local world) {
+      Generator<1> generator(world, Mesh::range(0, 1), Layout{});
+      Actor actor(world, trainers, layout);
+      generator.open_data(data(6));
+      rlhf::Engine loop(world, {.episodes = episodes, .checkpoints = directory.path()},
+                        engine::prompts("prompts", generator, ask),
+                        engine::stage("generate", generator), engine::train("policy", actor),
+                        engine::sync("weights", actor, generator));
+      loop.run();
+      CHECK((!actor.present() || actor.step().value == episodes));
+    });
+  };
+  run(2, Mesh::range(1, 1), Layout{}, 2);
+  run(3, Mesh::range(1, 2), Layout{.data = 2}, 4);
+  run(2, Mesh({0}), Layout{}, 6);
+}
+
+namespace {
+
+struct Marks {
+  std::vector<std::int64_t> mark;
+  template <class Visit>
+  void columns(Visit&& visit) {
+    visit("mark", mark);
+  }
+};
+
+/// Each rank of the sharded axis sees rows of its own, and meets the others in every call.
+struct Sharded : rlhf::Module<rlhf::RuntimeGrid, rlhf::sync::None, rlhf::data::RuntimeMixture<>> {
+  static constexpr engine::Spread spread = engine::Spread::data_sharded;
+  using Batch = Prompts;
+  Sharded(Local& world, Mesh const& mesh, Layout layout)
+      : Module(mesh, world.rank(), layout),
+        own(rlhf::module_communicator(world, mesh)) {}
+  Answers forward_step(Batch const& batch, Step) {
+    own.barrier();
+    return Answers{batch.id};
+  }
+  Local own;
+};
+
+}  // namespace
+
+TEST_CASE("ranks that share one copy of the weights make the same calls, whatever the rows") {
+  for (std::int64_t const rows : {1, 3, 4, 7}) {
+    for (std::int64_t const batch : {0, 1, 2}) {
+      CAPTURE(rows);
+      CAPTURE(batch);
+      auto const end = ranks::run_world(2, rlhf::Milliseconds{10'000}, [&](Local& world) {
+        Sharded generator(world, Mesh::range(0, 2), Layout{.fsdp = 2});
+        Actor actor(world, Mesh::range(0, 1), Layout{});
+        generator.open_data(data(rows));
+        rlhf::Engine loop(world, {.episodes = 2}, engine::prompts("prompts", generator, ask),
+                          engine::stage("generate", generator, {.batch = batch}),
+                          engine::train("policy", actor));
+        loop.run();
+        if (world.rank() == 0) {
+          CHECK(actor.shapes.at(0) == std::to_string(rows) + " ");
+        }
+      });
+      CHECK_MESSAGE(!end.world.failed, end.world.text);
+    }
+  }
+}
+
+TEST_CASE("a compute of what trainers make does not hold back a generator that is ahead") {
+  std::vector<std::int64_t> episodes;
+  rlhf::comm::run_local(2, [&](Local world) {
+    struct Watched : Generator<1> {
+      using Generator<1>::Generator;
+      Answers forward_step(Batch const& batch, Step) {
+        seen.push_back(this->episode().value);
+        return Answers{batch.id};
+      }
+      std::vector<std::int64_t> seen;
+    };
+    Watched generator(world, Mesh::range(0, 1), Layout{});
+    Actor actor(world, Mesh::range(1, 1), Layout{});
+    generator.open_data(data(6));
+    rlhf::Engine loop(
+        world, {.episodes = 4, .episodes_ahead = 2}, engine::prompts("prompts", generator, ask),
+        engine::stage("generate", generator),
+        engine::compute("mark", actor, [](Answers const& all) { return Marks{all.id}; }),
+        engine::compute("log", generator, [](Marks const&) {}), engine::train("policy", actor),
+        engine::sync("weights", actor, generator));
+    loop.run();
+    if (world.rank() == 0) {
+      episodes = generator.seen;
+    }
+  });
+  CHECK(episodes == std::vector<std::int64_t>{0, 1, 2, 3});
 }

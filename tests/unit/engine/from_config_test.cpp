@@ -40,10 +40,18 @@ TEST_CASE("a configuration gives an engine its settings") {
 
   run.runtime.colocation = {{"policy", "generator", "reference"}};
   CHECK(engine::options_of(run).episodes_ahead == 0);
+  run.runtime.colocation = {{"policy", "generator"}};  // the reference apart does not generate
+  CHECK(engine::options_of(run).episodes_ahead == 0);
+  run.links["weights"].frequency = 2;
+  CHECK(engine::options_of(run).max_version_lag == 3);
+  run.links["weights"].frequency.reset();
   run.runtime.colocation = {{"policy", "reference"}};
   run.runtime.max_version_lag = 0;
   CHECK(engine::options_of(run).episodes_ahead == 0);
   run.runtime.save_episode_interval = 0;
+  CHECK(engine::options_of(run).save_every == 0);
+  CHECK(!engine::options_of(run).checkpoints.empty());  // to resume from
+  run.runtime.enable_resume_training = false;
   CHECK(engine::options_of(run).checkpoints.empty());
   CHECK_THROWS_AS(static_cast<void>(engine::stage_options_of(run, "critic")), rlhf::Error);
 }

@@ -6,11 +6,13 @@
 #include <rlhf/core/nearest.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -28,28 +30,57 @@ namespace rlhf::inline v0::adapters::detail {
   return value;
 }
 
+/// Finds a key that comes twice in one object, among the events of nlohmann's parser (its callbacks
+/// would be std::functions).
+class DoubleKeys {
+ public:
+  [[nodiscard]] std::string const& found() const noexcept { return found_; }
+
+  static bool null() { return true; }
+  static bool boolean(bool) { return true; }
+  static bool number_integer(std::int64_t) { return true; }
+  static bool number_unsigned(std::uint64_t) { return true; }
+  static bool number_float(double, std::string const&) { return true; }
+  static bool string(std::string&) { return true; }
+  static bool binary(nlohmann::json::binary_t&) { return true; }
+  bool start_object(std::size_t) {
+    open_.emplace_back();
+    return true;
+  }
+  bool end_object() {
+    open_.pop_back();
+    return true;
+  }
+  static bool start_array(std::size_t) { return true; }
+  static bool end_array() { return true; }
+  bool key(std::string& name) {
+    if (!open_.back().insert(name).second) {
+      found_ = name;
+      return false;
+    }
+    return true;
+  }
+  static bool parse_error(std::size_t, std::string const&, nlohmann::json::exception const&) {
+    return false;
+  }
+
+ private:
+  std::vector<std::set<std::string>> open_;  // the keys of every object around the place
+  std::string found_;
+};
+
 /// The text as JSON. Errors: invalid_argument, `<what> <origin> is not JSON (line 3, column 17)`,
 /// or
 /// `<what> <origin> has the key "layers" twice in one object`.
 [[nodiscard]] inline nlohmann::json json_of(std::string_view content, std::string_view what,
                                             std::string_view origin) {
-  std::vector<std::set<std::string>> open;  // the keys of every object around the place
-  auto const watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    if (event == nlohmann::json::parse_event_t::object_start) {
-      open.emplace_back();
-    } else if (event == nlohmann::json::parse_event_t::object_end) {
-      open.pop_back();
-    } else if (event == nlohmann::json::parse_event_t::key) {
-      auto const& key = parsed.get_ref<std::string const&>();
-      if (!open.back().insert(key).second) {
-        fail(Errc::invalid_argument,
-             text(what, " ", origin, " has the key \"", shown(key), "\" twice in one object"));
-      }
-    }
-    return true;
-  };
+  DoubleKeys keys;
+  if (!nlohmann::json::sax_parse(content.begin(), content.end(), &keys) && !keys.found().empty()) {
+    fail(Errc::invalid_argument,
+         text(what, " ", origin, " has the key \"", shown(keys.found()), "\" twice in one object"));
+  }
   try {
-    return nlohmann::json::parse(content.begin(), content.end(), watch);
+    return nlohmann::json::parse(content.begin(), content.end());
   } catch (nlohmann::json::parse_error const& error) {
     std::size_t const at = error.byte == 0 ? 0 : error.byte - 1;
     std::size_t line = 1;

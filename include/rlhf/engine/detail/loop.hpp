@@ -9,6 +9,7 @@
 #include <rlhf/engine/detail/progress.hpp>
 #include <rlhf/engine/detail/residence.hpp>
 #include <rlhf/engine/detail/run_checkpoints.hpp>
+#include <rlhf/engine/detail/versions.hpp>
 #include <rlhf/engine/detail/watch.hpp>
 #include <rlhf/engine/options.hpp>
 #include <rlhf/sync/link.hpp>
@@ -76,6 +77,7 @@ class Loop<true, C, Nodes...> {
       : world_(&world),
         options_(std::move(options)),
         parts_(std::move(nodes)...),
+        versions_(parts_),
         watch_(world,
                options_.trace_events < 0 ? 0 : static_cast<std::size_t>(options_.trace_events)) {
     check_options();
@@ -131,10 +133,14 @@ class Loop<true, C, Nodes...> {
     if (!resumed && options_.evaluate_before) {
       evaluate(observer);
     }
+    begun_ = true;
     watch_.timers().clear();  // what follows are episodes
   }
   template <class Observer = NoObserver>
   void round(Observer&& observer = {}) {
+    expects(begun_, "an engine's round comes behind its begin");
+    expects(progress_.episode < options_.episodes,
+            "an engine has no episode left: engine::Options::episodes are done");
     {
       runtime::Phase const timed(&watch_.timers(), &watch_.trace(), "episode", "engine");
       one_round(observer);
@@ -229,32 +235,107 @@ class Loop<true, C, Nodes...> {
   void check_options() {
     expects(options_.episodes >= 0, "engine::Options::episodes must be 0 or more");
     expects(options_.episodes_ahead >= 0, "engine::Options::episodes_ahead must be 0 or more");
-    expects(options_.save_every >= 1, "engine::Options::save_every must be 1 or more");
+    expects(options_.save_every >= 0, "engine::Options::save_every must be 0 (never) or more");
+    expects(options_.max_version_lag >= -1, "engine::Options::max_version_lag must be -1 or more");
     expects(options_.keep >= 0, "engine::Options::keep must be 0 (all) or more");
     expects(options_.resume_from >= -1, "engine::Options::resume_from must be -1 or more");
     expects(options_.evaluate_every >= 0, "engine::Options::evaluate_every must be 0 or more");
     expects(options_.trace_events >= 0, "engine::Options::trace_events must be 0 or more");
-    int slowest = 1;
-    std::string_view slowest_name;
+    check_names();
+    check_training();
+    check_lag();
+  }
+  void check_lag() {
+    if (options_.max_version_lag < 0) {
+      return;
+    }
+    std::string_view name;
+    std::int64_t const age = versions_.worst_age(name);
+    if (age < 0 || age + options_.episodes_ahead > options_.max_version_lag) {
+      std::string const how =
+          age < 0 ? text(name, " gets weights once only")
+                  : text("episodes_ahead is ", options_.episodes_ahead,
+                         age > 0 ? text(", and syncs leave ", name, " up to ", age, " behind")
+                                 : std::string());
+      fail(Errc::invalid_argument,
+           text("rollouts could come from weights ",
+                age < 0 ? std::string("of any age")
+                        : text(age + options_.episodes_ahead, " episodes old"),
+                ", engine::Options::max_version_lag allows ", options_.max_version_lag, ": ", how,
+                "; sync more often, or lower episodes_ahead"));
+    }
+  }
+  /// Names of parts tell them apart; those of models are directories of checkpoints.
+  void check_names() {
+    std::vector<std::string_view> parts;
+    parts_.for_each([&](auto& work) {
+      for (std::string_view const other : parts) {
+        if (other == work.node.name) {
+          fail(Errc::invalid_argument,
+               text("two parts of an engine are called ", other, "; give each a name of its own"));
+        }
+      }
+      parts.push_back(work.node.name);
+    });
+    if (options_.checkpoints.empty()) {
+      return;
+    }
+    std::vector<std::string_view> models;
+    parts_.for_each_model([&]<class M>(M&, std::string_view name) {
+      if constexpr (model_detail::SavesFiles<M>) {
+        if (!checkpoint::is_file_name(name) || name == "engine") {
+          fail(
+              Errc::invalid_argument,
+              text("the model ", name, " saves files in a directory of its name, which must be of ",
+                   "letters, digits, '.', '_' and '-', and not engine; give the part that refers "
+                   "to ",
+                   "it first, or M::name, another name"));
+        }
+        for (std::string_view const other : models) {
+          if (other == name) {
+            fail(Errc::invalid_argument, text("two models save files as ", name,
+                                              "; give one of them another M::name, or the ",
+                                              "part that refers to it first another name"));
+          }
+        }
+        models.push_back(name);
+      }
+    });
     parts_.for_each([&]<class Node>(Work<Node>& work) {
       if constexpr (Node::kind == Kind::sync) {
-        expects(work.node.frequency >= 0, "a sync's frequency must be 0 (once) or more episodes");
-        if (work.node.frequency > slowest) {
-          slowest = work.node.frequency;
-          slowest_name = work.node.name;
+        if (work.node.frequency == 0 &&
+            !(model_detail::has_save_checkpoint<typename Node::Destination> &&
+              model_detail::has_load_checkpoint<typename Node::Destination>)) {
+          fail(
+              Errc::invalid_argument,
+              text("the sync ", work.node.name, " runs once only, so that a resumed run needs its ",
+                   "destination's weights from the checkpoint: define save_checkpoint and ",
+                   "load_checkpoint in it"));
         }
       }
     });
-    int const lag = options_.episodes_ahead + slowest - 1;
-    if (options_.max_version_lag >= 0 && lag > options_.max_version_lag) {
-      std::string const why = slowest > 1 ? text(slowest_name, " runs every ", slowest, " episodes")
-                                          : "syncs run every";
-      fail(Errc::invalid_argument,
-           text("rollouts would come from weights up to ", lag, " episodes old, ",
-                "engine::Options::max_version_lag allows ", options_.max_version_lag,
-                ": episodes_ahead is ", options_.episodes_ahead, ", the sync ", why,
-                "; lower one of them"));
-    }
+  }
+  void check_training() {
+    parts_.for_each([&]<class Node>(Work<Node>& work) {
+      if constexpr (Node::kind == Kind::train) {
+        TrainOptions const& train = work.node.options;
+        if (train.global_batch < 0 || train.micro_batch < 0 || train.epochs < 1) {
+          fail(Errc::invalid_argument,
+               text(work.node.name,
+                    ": TrainOptions need a global_batch and a micro_batch of 0 (all) ",
+                    "or more rows and 1 or more epochs, got ", train.global_batch, ", ",
+                    train.micro_batch, " and ", train.epochs));
+        }
+      } else if constexpr (Node::kind == Kind::stage) {
+        if (work.node.options.batch < 0) {
+          fail(Errc::invalid_argument,
+               text(work.node.name, ": StageOptions::batch must be 0 (all) ", "or more rows, got ",
+                    work.node.options.batch));
+        }
+      } else if constexpr (Node::kind == Kind::sync) {
+        expects(work.node.frequency >= 0, "a sync's frequency must be 0 (once) or more episodes");
+      }
+    });
   }
 
   /// Links, and the first sync: of all of them in a fresh run; of those that sync again in one that
@@ -270,10 +351,10 @@ class Loop<true, C, Nodes...> {
                 [&] { link.emplace(*world_, *node.source, *node.destination, node.options); });
         if (!resumed || node.frequency > 0) {
           guarded(node.name, "sync", [&] { link->sync(Version{progress_.episode}); });
+          versions_.synced(node.source, node.destination, progress_.episode);
         }
       }
     });
-    progress_.version = progress_.episode;
   }
 
   // --- one episode ----------------------------------------------------------------------------
@@ -291,11 +372,15 @@ class Loop<true, C, Nodes...> {
   void draw(std::int64_t episode) {
     parts_.for_each([&]<class Node>(Work<Node>& work) {
       if constexpr (Node::kind == Kind::prompts) {
-        guarded(work.node.name, "draw",
-                [&] { progress_.rows[progress_.slot(episode)] = work.node.model->draw(draws_); });
+        guarded(work.node.name, "draw", [&] {
+          auto& model = *work.node.model;
+          Shares const mine = shares(work);
+          progress_.rows[progress_.slot(episode)] =
+              model.draw(draws_, model.present() ? mine.of(model.rank()) : 0, mine.count());
+        });
       }
     });
-    progress_.versions[progress_.slot(episode)] = progress_.version;
+    progress_.versions[progress_.slot(episode)] = versions_.of_generation(progress_.episode);
   }
 
   template <class Observer>
@@ -364,7 +449,11 @@ class Loop<true, C, Nodes...> {
     std::int64_t const all = progress_.rows[progress_.slot(episode)];
     std::int64_t const rows = split_evenly(all, mine.count(), share).size();
     typename Node::Output& out = work.made[progress_.slot(episode)];
-    if (rows == 0) {
+    // Shares that work on their own are not asked without rows. Those of one copy of the weights
+    // make the same number of calls, since they may meet in them.
+    bool const together = mine.spread == Spread::data_sharded;
+    std::int64_t const largest = together ? ceil_div<std::int64_t>(all, mine.count()) : rows;
+    if (largest == 0) {
       clear_rows(out);
       return;
     }
@@ -374,7 +463,8 @@ class Loop<true, C, Nodes...> {
     } else if constexpr (Node::kind == Kind::stage) {
       watch_.run(work.node.name, "forward_step", work.node.name, [&] {
         bring(*work.node.model, runtime::Part::weights);
-        run_stage(work, rows, out);
+        std::int64_t const most = work.node.options.batch;
+        run_stage(work, rows, most <= 0 ? 1 : ceil_div(largest, most), out);
       });
     } else {
       watch_.run(work.node.name, "compute", work.node.name, [&] {
@@ -386,10 +476,15 @@ class Loop<true, C, Nodes...> {
         }
       });
     }
-    if constexpr (requires { observer.made(out, work.node.name); }) {
-      if (mine.speaker(share) == world_->rank()) {
-        observer.made(out, work.node.name);
-      }
+    if (mine.speaker(share) == world_->rank()) {
+      watch_.run(work.node.name, "result", "result", [&] {
+        if constexpr (makes_value<Node>) {
+          expect_rows(work.node.name, data::row_count(out), rows);
+        }
+        if constexpr (requires { observer.made(out, work.node.name); }) {
+          observer.made(out, work.node.name);
+        }
+      });
     }
   }
 
@@ -397,10 +492,14 @@ class Loop<true, C, Nodes...> {
   void train(std::int64_t episode, Observer& observer) {
     std::int64_t const start = steady_nanoseconds();
     AllParts::in_order([&]<std::size_t At>() {
+      if constexpr (NodeAt<At>::kind == Kind::train) {
+        gather<At>(episode, false);  // of all trainers first: those on other ranks need not wait
+      }
+    });
+    AllParts::in_order([&]<std::size_t At>() {
       using Node = NodeAt<At>;
       if constexpr (Node::kind == Kind::train) {
         auto& work = parts_.template at<At>();
-        gather<At>(episode, false);
         if (work.node.model->present()) {
           watch_.run(work.node.name, "train_step", work.node.name, [&] {
             bring(*work.node.model, runtime::Parts::all());
@@ -436,15 +535,13 @@ class Loop<true, C, Nodes...> {
             link.sync(Version{progress_.episode});
             note_phases(link.report());
           });
+          versions_.synced(node.source, node.destination, progress_.episode);
           report_.sync_bytes += link.report().bytes;
         } else if (node.frequency != 0) {
           progress_.in_step = false;
         }
       }
     });
-    if (progress_.in_step) {
-      progress_.version = progress_.episode;
-    }
     report_.sync_seconds = seconds_since(start);
   }
 
@@ -479,14 +576,26 @@ class Loop<true, C, Nodes...> {
   void evaluate(Observer& observer) {
     if constexpr (requires { observer.evaluate(Episode{}); }) {
       guarded("engine", "evaluation", [&] {
-        parts_.for_each_model([&]<class M>(M& model, std::string_view) {
-          if constexpr (model_detail::has_eval_step<M>) {
-            bring(model, runtime::Part::weights);
-          }
-        });
+        bring_evaluated();
         observer.evaluate(episode());
       });
     }
+  }
+  /// Weights of all models that can be evaluated, where models take turns.
+  void bring_evaluated() {
+    if (!options_.offload) {
+      return;
+    }
+    parts_.for_each_model([&]<class M>(M& model, std::string_view) {
+      if (!model_detail::has_eval_step<M> && model.present()) {
+        static_cast<void>(runtime::offload(model));
+      }
+    });
+    parts_.for_each_model([&]<class M>(M& model, std::string_view) {
+      if (model_detail::has_eval_step<M> && model.present()) {
+        static_cast<void>(runtime::onload(model, runtime::Part::weights));
+      }
+    });
   }
   void before_episode(bool ahead) {
     parts_.for_each_model([&](auto& model, std::string_view name) {
@@ -512,9 +621,11 @@ class Loop<true, C, Nodes...> {
     }
   }
   [[nodiscard]] bool is_time_to_save() const noexcept {
-    return !options_.checkpoints.empty() && progress_.in_step &&
-           (progress_.episode >= progress_.saved + options_.save_every ||
-            progress_.episode == options_.episodes);
+    if (options_.checkpoints.empty() || options_.save_every == 0) {
+      return false;
+    }
+    bool const due = progress_.episode >= progress_.saved + options_.save_every;
+    return progress_.episode == options_.episodes || (due && progress_.in_step);
   }
   template <class Phase>
   void guarded(std::string_view part, std::string_view phase, Phase&& run_phase) {
@@ -526,10 +637,12 @@ class Loop<true, C, Nodes...> {
   Parts<Nodes...> parts_;
   std::tuple<std::optional<typename LinkOf<Nodes>::type>...> links_{};
   Progress progress_{};
+  Versions versions_;
   Watch<C> watch_;
   runtime::Metrics metrics_;
   std::vector<data::Draw> draws_;
   EpisodeReport report_{};
+  bool begun_ = false;
 };
 
 }  // namespace detail

@@ -71,26 +71,25 @@ class Parts {
       using Node = NodeAt<At>;
       if constexpr (is_of_rollout<Node>) {
         auto& work = at<At>();
-        work.ahead =
-            trains_nothing(work.node.model->mesh()) && is_made_ahead(typename Node::Inputs{});
-        any = any || work.ahead;
+        constexpr bool begins = Node::kind == NodeKind::prompts;
+        work.ahead = (begins || Node::Inputs::count > 0) &&
+                     trains_nothing(work.node.model->mesh()) &&
+                     is_made_ahead(typename Node::Inputs{});
+        any = any || (begins && work.ahead);
       }
     });
     return any;
   }
-  /// Whether a model works only on what is made ahead.
+  /// Whether a model draws or runs ahead, so that its episodes are those in flight. Computes that
+  /// are only done on its ranks do not count.
   [[nodiscard]] bool is_ahead(void const* model) const {
-    bool ahead = true;
-    bool works = false;
+    bool ahead = false;
     for_each([&]<class Node>(Work<Node> const& work) {
-      if constexpr (Node::kind != NodeKind::sync) {
-        if (work.node.model == model) {
-          works = true;
-          ahead = ahead && work.ahead;
-        }
+      if constexpr (Node::kind == NodeKind::prompts || Node::kind == NodeKind::stage) {
+        ahead = ahead || (work.node.model == model && work.ahead);
       }
     });
-    return works && ahead;
+    return ahead;
   }
 
  private:

@@ -13,7 +13,6 @@ struct Progress {
   std::int64_t episodes = 0;             ///< To be done in all.
   std::int64_t ahead = 0;                ///< Episodes in flight while one is trained on.
   std::int64_t made = 0;                 ///< Of those, made already when a run begins.
-  std::int64_t version = 0;              ///< Of the weights that were synced last, by all links.
   std::int64_t saved = 0;                ///< Episodes done at the last checkpoint.
   bool in_step = true;                   ///< All links were synced behind the last episode.
   std::vector<std::int64_t> rows{};      ///< Of the episodes in flight, all shares together.

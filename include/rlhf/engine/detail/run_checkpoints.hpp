@@ -49,7 +49,11 @@ void save_run(C& world, Watch& watch, AllParts& parts, Progress& progress, Optio
     }
   });
   watch.run("engine", phase, phase, [&] {
-    std::vector<std::byte> const state = save_state(parts, progress, world.size());
+    std::vector<std::int64_t> counters;
+    counters_of(parts, counters);
+    comm::all_reduce(world, std::span<std::int64_t>(counters), comm::Reduce::max);
+    std::vector<std::byte> const state =
+        save_state(parts, progress, world.size(), std::span<std::int64_t const>(counters));
     store.write(step, state_name(world.rank()), {state.data(), state.size()});
     comm::all_reduce(world, std::span<std::int64_t>(&written, 1));
     if (world.rank() == 0) {

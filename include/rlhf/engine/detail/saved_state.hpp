@@ -25,15 +25,28 @@ namespace rlhf::inline v0::engine::detail {
 inline constexpr std::string_view state_format = "rlhf-engine";
 inline constexpr std::int64_t state_version = 1;
 
+/// Steps and episodes of each model on this rank. Ranks without a part of a model do not count its
+/// steps, so that the largest over all ranks are the model's.
+template <class... Nodes>
+void counters_of(Parts<Nodes...>& parts, std::vector<std::int64_t>& counters) {
+  counters.clear();
+  parts.for_each_model([&](auto& model, std::string_view) {
+    counters.push_back(model.step().value);
+    counters.push_back(model.episode().value);
+  });
+}
+
 /// Episode, models' counters, where the prompts stand, rollouts in flight.
 template <class... Nodes>
 [[nodiscard]] std::vector<std::byte> save_state(Parts<Nodes...>& parts, Progress const& progress,
-                                                int ranks) {
+                                                int ranks, std::span<std::int64_t const> counters) {
   checkpoint::ArchiveWriter archive;
   data::TextRecordWriter about(state_format, state_version);
   about.field("episode", progress.episode).field("ranks", ranks).field("ahead", progress.ahead);
-  parts.for_each_model([&](auto& model, std::string_view name) {
-    about.field("model", model.step().value, model.episode().value, std::string(name));
+  std::size_t counter = 0;
+  parts.for_each_model([&](auto&, std::string_view name) {
+    about.field("model", counters[counter], counters[counter + 1], std::string(name));
+    counter += 2;
   });
   for (std::int64_t e = progress.episode; e < progress.end_of_flight(); ++e) {
     about.field("rollout", e, progress.rows[progress.slot(e)], progress.versions[progress.slot(e)]);
@@ -85,12 +98,15 @@ void load_state(std::span<std::byte const> bytes, std::string_view origin, Parts
   progress.saved = progress.episode;
   std::int64_t const saved_ranks = about.next_count("ranks");
   std::int64_t const saved_ahead = about.next_count("ahead");
-  if ((saved_ahead > 0 || progress.ahead > 0) &&
-      (saved_ranks != ranks || saved_ahead != progress.ahead)) {
+  if (saved_ahead != progress.ahead) {
+    fail(Errc::invalid_argument, text("the checkpoint of episode ", progress.episode,
+                                      " was written with episodes_ahead = ", saved_ahead,
+                                      ", this run has ", progress.ahead, "; go on with the same"));
+  }
+  if (saved_ahead > 0 && saved_ranks != ranks) {
     fail(Errc::invalid_argument,
          text("the checkpoint of episode ", progress.episode, " has rollouts in flight on ",
-              saved_ranks, " ranks, ", saved_ahead, " episodes ahead; this run has ", ranks,
-              " ranks, ", progress.ahead, " ahead; go on with as many"));
+              saved_ranks, " ranks, this run has ", ranks, "; go on with as many"));
   }
   std::string_view rest;
   parts.for_each_model([&](auto& model, std::string_view name) {

@@ -55,6 +55,9 @@ class Watch {
                   error.native_code(), error.location());
     } catch (std::exception const& error) {
       throw Error(Errc::aborted, failed(part, phase, error.what()), world_->rank());
+    } catch (...) {
+      throw Error(Errc::aborted, failed(part, phase, "an exception of unknown type"),
+                  world_->rank());
     }
   }
 

@@ -69,6 +69,14 @@ struct MicroBatches<Node, NodeKind::train> {
   std::vector<TrainBatchOf<typename Node::Model>> batches{};
 };
 
+/// Errors: invalid_argument unless a part made a row for each it was given.
+inline void expect_rows(std::string_view part, std::int64_t made, std::int64_t given) {
+  if (made != given) {
+    fail(Errc::invalid_argument, text(part, " returned ", made, " rows, it was given ", given,
+                                      "; return one row for each"));
+  }
+}
+
 /// A part of the engine with its memory.
 template <class Node>
 struct Work : MicroBatches<Node> {
@@ -87,29 +95,29 @@ struct Work : MicroBatches<Node> {
   bool ahead = false;
 };
 
-/// Runs a stage on this rank's rows, in calls of at most `options.batch` rows.
+/// Runs a stage on this rank's rows, in `calls` calls of nearly equal sizes; some are of no rows
+/// where there are fewer.
 template <class Node>
-void run_stage(Work<Node>& work, std::int64_t rows, typename Node::Output& out) {
+void run_stage(Work<Node>& work, std::int64_t rows, std::int64_t calls,
+               typename Node::Output& out) {
   using Batch = BatchOf<typename Node::Model>;
   auto const call = [&](auto const&... values) {
     return hook::forward_step(*work.node.model, batch_of<Batch>(values...));
   };
-  std::int64_t const most = work.node.options.batch;
-  if (most <= 0 || rows <= most) {
+  if (calls == 1) {
     out = std::apply([&](auto const*... values) { return call(*values...); }, work.received.values);
     return;
   }
   clear_rows(out);
-  for (std::int64_t begin = 0; begin < rows; begin += most) {
-    std::int64_t const end = begin + most < rows ? begin + most : rows;
-    fill_range(work.rows, {begin, end});
+  std::int64_t const most = work.node.options.batch;
+  for (std::int64_t i = 0; i < calls; ++i) {
+    IndexRange const part{i * most < rows ? i * most : rows,
+                          (i + 1) * most < rows ? (i + 1) * most : rows};
+    fill_range(work.rows, part);
     work.received.take(std::span<std::int64_t const>(work.rows));
-    typename Node::Output const part = std::apply(call, work.received.chunk);
-    if (data::row_count(part) != end - begin) {
-      fail(Errc::invalid_argument, text("forward_step returned ", data::row_count(part),
-                                        " rows for ", end - begin, "; return one row for each"));
-    }
-    data::append_rows(out, part, 0, end - begin);
+    typename Node::Output const made = std::apply(call, work.received.chunk);
+    expect_rows(work.node.name, data::row_count(made), part.size());
+    data::append_rows(out, made, 0, part.size());
   }
 }
 
