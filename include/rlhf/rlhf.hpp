@@ -3,8 +3,8 @@
 /// most programs use. Including it stays cheap (benchmarks/compile_time) because it leaves out what
 /// only some use and include on their own: datasets, loaders, batches, padding, packing and balance
 /// (data/), rollouts, outputs of stages and lines (checkpoint/), plans of model lists
-/// (plan/model.hpp, plan/minimum.hpp), launchers' variables (comm/launch.hpp); cuda/, nccl/,
-/// adapters/.
+/// (plan/model.hpp, plan/minimum.hpp), launchers' variables (comm/launch.hpp); runtime/, config/,
+/// engine/, cuda/, nccl/, adapters/.
 #pragma once
 
 // IWYU pragma: begin_exports
@@ -42,13 +42,6 @@
 #include <rlhf/parallel/uneven.hpp>
 #include <rlhf/plan/build.hpp>
 #include <rlhf/plan/proof.hpp>
-#include <rlhf/runtime/error_signal.hpp>
-#include <rlhf/runtime/metrics.hpp>
-#include <rlhf/runtime/phase.hpp>
-#include <rlhf/runtime/storage.hpp>
-#include <rlhf/runtime/timers.hpp>
-#include <rlhf/runtime/timing_summary.hpp>
-#include <rlhf/runtime/trace.hpp>
 #include <rlhf/sync/link.hpp>
 #include <rlhf/sync/policies.hpp>
 #include <rlhf/tensor/tensor_view.hpp>
