@@ -10,8 +10,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -398,5 +400,217 @@ TEST_CASE("fused experts, cut over other sizes than the dense layers, redundant 
             return To(dense, {.expert = 4}, Mesh::range(2, 4), !fused, redundant, rank);
           });
     }
+  }
+}
+
+namespace {
+
+/// A small whole number as bits of a type that holds it exactly.
+std::uint32_t bits_of(rlhf::DType type, int number) {
+  float const exact = static_cast<float>(number);
+  auto const single = std::bit_cast<std::uint32_t>(exact);
+  if (type == rlhf::DType::f32) {
+    return single;
+  }
+  if (type == rlhf::DType::bf16) {
+    return single >> 16;
+  }
+  return number == 0 ? 0 : (((single >> 23) - 127 + 15) << 10) | ((single >> 13) & 0x3ffU);
+}
+/// Element (row, column) of tensor `tensor` of a version: exact in every type.
+int small_value(int tensor, std::int64_t row, std::int64_t column, int version) {
+  return static_cast<int>((tensor * 41 + row * 7 + column * 3 + version * 13) % 127) + 1;
+}
+
+/// One side of a model in which everything meets: fused or separate, tied or not, in some type.
+struct MixedSide {
+  Layout layout{};
+  Mesh mesh;
+  rlhf::DType type = rlhf::DType::f32;
+  int qkv = 0;  // 0 separate, 1 concatenated, 2 interleaved
+  bool gate_up = false;
+  bool tied = false;
+};
+struct MixedSizes {
+  Heads heads{};
+  std::int64_t rows = 0;  // of gate, up and the embedding, each
+  std::int64_t columns = 0;
+};
+
+/// The tensors: 0 query, 1 key, 2 value, 3 gate, 4 up, 5 embedding (and the head, equal to it).
+template <class Policy>
+class Mixed {
+ public:
+  using SyncPolicy = Policy;
+  Mixed(MixedSide side, MixedSizes const& sizes, int world_rank)
+      : side_(std::move(side)),
+        sizes_(sizes) {
+    int const rank = side_.mesh.rank_of(world_rank);
+    if (rank < 0) {
+      return;
+    }
+    int const tensor = side_.layout.coordinate(rank).tensor;
+    auto const order = side_.qkv == 2 ? QkvOrder::interleaved : QkvOrder::concatenated;
+    qkv_ = block(rows_of(sizes.heads, side_.layout.tensor, tensor, order));
+    std::vector<Row> own[3];
+    std::int64_t const share = sizes.rows / side_.layout.tensor;
+    for (int i = 0; i < 3; ++i) {
+      for (std::int64_t r = 0; r < share; ++r) {
+        own[i].push_back({3 + i, tensor * share + r});
+      }
+    }
+    std::vector<Row> both = own[0];
+    both.insert(both.end(), own[1].begin(), own[1].end());
+    gate_up_ = block(both);
+    embedding_ = block(own[2]);
+    head_ = block(own[2]);
+    for (int i = 0; i < 3; ++i) {
+      for (Row const& row : qkv_.rows) {
+        parts_[i] += row.tensor == i ? 1 : 0;
+      }
+    }
+  }
+  [[nodiscard]] Mesh const& mesh() const noexcept { return side_.mesh; }
+  [[nodiscard]] Layout layout() const noexcept { return side_.layout; }
+
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    TensorView const attention = view(qkv_);
+    if (side_.qkv == 0) {
+      std::int64_t const heads[] = {sizes_.heads.query, sizes_.heads.key_value,
+                                    sizes_.heads.key_value};
+      char const* const names[] = {"q", "k", "v"};
+      std::int64_t begin = 0;
+      for (int i = 0; i < 3; ++i) {
+        visit(names[i], rlhf::fused::slice(attention, 0, begin, parts_[i]),
+              rlhf::shard::heads(0, heads[i]));
+        begin += parts_[i];
+      }
+    } else {
+      rlhf::fused::qkv(visit, attention, {"q", "k", "v"}, sizes_.heads, side_.layout.tensor,
+                       side_.qkv == 2 ? QkvOrder::interleaved : QkvOrder::concatenated);
+    }
+    TensorView const mlp = view(gate_up_);
+    std::int64_t const half = mlp.shape[0] / 2;
+    if (side_.gate_up) {
+      rlhf::fused::rows(visit, mlp, {{"gate", half}, {"up", half}});
+    } else {
+      visit("up", rlhf::fused::slice(mlp, 0, half, half), rlhf::shard::rows());
+      visit("gate", rlhf::fused::slice(mlp, 0, 0, half), rlhf::shard::rows());
+    }
+    visit("embedding", view(embedding_), rlhf::shard::rows());
+    visit("head", view(side_.tied ? embedding_ : head_), rlhf::shard::rows());
+  }
+  void fill(int version) {
+    for (Block* one : {&qkv_, &gate_up_, &embedding_, &head_}) {
+      each(
+          *one, [&](std::uint32_t& bits, std::uint32_t right) { bits = right; }, version);
+    }
+  }
+  [[nodiscard]] std::int64_t wrong(int version) {
+    std::int64_t count = 0;
+    auto const compare = [&](std::uint32_t& bits, std::uint32_t right) {
+      count += bits == right ? 0 : 1;
+    };
+    for (Block* one : {&qkv_, &gate_up_, &embedding_}) {
+      each(*one, compare, version);
+    }
+    if (!side_.tied) {
+      each(head_, compare, version);
+    }
+    return count;
+  }
+
+ private:
+  struct Block {
+    std::vector<Row> rows;
+    std::vector<std::byte> memory;
+  };
+  [[nodiscard]] std::size_t size() const { return side_.type == rlhf::DType::f32 ? 4 : 2; }
+  [[nodiscard]] Block block(std::vector<Row> rows) const {
+    Block out{std::move(rows), {}};
+    out.memory.resize(out.rows.size() * static_cast<std::size_t>(sizes_.columns) * size());
+    return out;
+  }
+  [[nodiscard]] TensorView view(Block& of) const {
+    return {of.memory.data(),
+            side_.type,
+            {},
+            {static_cast<std::int64_t>(of.rows.size()), sizes_.columns},
+            {sizes_.columns, 1}};
+  }
+  template <class Do>
+  void each(Block& of, Do&& act, int version) {
+    std::byte* at = of.memory.data();
+    for (Row const& row : of.rows) {
+      for (std::int64_t c = 0; c < sizes_.columns; ++c, at += size()) {
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, at, size());
+        act(bits, bits_of(side_.type, small_value(row.tensor, row.row, c, version)));
+        std::memcpy(at, &bits, size());
+      }
+    }
+  }
+
+  MixedSide side_;
+  MixedSizes sizes_;
+  Block qkv_, gate_up_, embedding_, head_;
+  std::int64_t parts_[3] = {0, 0, 0};
+};
+
+/// None, fingerprints, all bytes, in turn.
+sync::Verification verification_of(std::uint64_t seed) {
+  return seed % 3 == 0   ? sync::Verification::none
+         : seed % 3 == 1 ? sync::Verification::fingerprint
+                         : sync::Verification::full;
+}
+
+MixedSide mixed_side(cases::Dice& dice, int world, MixedSizes const& sizes) {
+  MixedSide side;
+  do {
+    side.layout = {.tensor = dice.pick({1, 2, 4}), .data = dice.pick({1, 1, 2, 3})};
+  } while (side.layout.ranks() > world || (sizes.heads.key_value % side.layout.tensor != 0 &&
+                                           side.layout.tensor % sizes.heads.key_value != 0));
+  std::vector<int> ranks;
+  for (int r = 0; r < world; ++r) {
+    ranks.push_back(r);
+  }
+  dice.shuffle(ranks);
+  ranks.resize(static_cast<std::size_t>(side.layout.ranks()));
+  side.mesh = Mesh(std::move(ranks));
+  side.type = dice.pick({rlhf::DType::f32, rlhf::DType::bf16, rlhf::DType::f16});
+  side.qkv = dice.between(0, 2);
+  side.gate_up = dice.one_in(2);
+  side.tied = dice.one_in(2);
+  return side;
+}
+
+}  // namespace
+
+TEST_CASE("fused, tied and converted tensors of one model arrive, whatever both sides do") {
+  std::uint64_t const tries = cases::to_try(60);
+  for (std::uint64_t seed = 0; seed < tries; ++seed) {
+    CAPTURE(seed);
+    cases::Dice dice(seed);
+    int const groups = dice.pick({1, 2, 4});
+    MixedSizes const sizes{{.query = 4 * dice.between(1, 2), .key_value = groups, .rows = 2},
+                           4 * dice.between(1, 3),
+                           dice.between(1, 5)};
+    int const world = dice.between(1, 6);
+    MixedSide const from = mixed_side(dice, world, sizes);
+    MixedSide const to = mixed_side(dice, world, sizes);
+    auto const end = ranks::run_world(world, ranks::long_timeout, [&](rlhf::comm::Local& comm) {
+      Mixed<sync::Reshard<1_MiB>> source(from, sizes, comm.rank());
+      Mixed<sync::Reshard<1_MiB>> destination(to, sizes, comm.rank());
+      sync::LinkOptions options;
+      options.verification = verification_of(seed);
+      sync::Link link(comm, source, destination, options);
+      for (int version = 1; version <= 2; ++version) {
+        source.fill(version);
+        link.sync(rlhf::Version{version});
+        CHECK(destination.wrong(version) == 0);
+      }
+    });
+    CHECK_MESSAGE(!end.world.failed, end.world.text);
   }
 }
