@@ -112,7 +112,7 @@ run_tests() {
 }
 
 # Programs whose tests start threads: what ThreadSanitizer is for. (Laws run the same code as they do, for longer.)
-threaded="ranks_tests process_tests rlhf_launch"
+threaded="ranks_tests"
 for threaded_layer in comm checkpoint sync data runtime engine; do
   threaded="$threaded unit_$threaded_layer"
 done
