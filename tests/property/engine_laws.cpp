@@ -25,6 +25,7 @@ struct Setting {
   Mesh generator, reference, critic, actor;
   Layout generator_layout, reference_layout, critic_layout, actor_layout;
   int ranks = 1;
+  int half = 1;  ///< Ranks below it are the generator's, where it is apart.
   engine::Options options{};
   engine::TrainOptions train{};
   engine::StageOptions stage{};
@@ -61,6 +62,7 @@ Result by_hand(Setting const& setting) {
   std::int64_t const ahead = setting.options.episodes_ahead;
   std::map<std::int64_t, toy::Answers> answers;
   std::map<std::int64_t, std::int64_t> versions;
+  std::vector<std::pair<std::int64_t, toy::Experience>> kept;  // what is trained on, by episode
   auto const generate = [&](std::int64_t e) {
     prompts[e] = ask(e);
     versions[e] = version.rbegin()->first;
@@ -116,7 +118,17 @@ Result by_hand(Setting const& setting) {
       scores.score.push_back(score);
       values.value.push_back(value);
     }
-    toy::Experience const all = toy::experience_of(answers[e], scores, values);
+    kept.emplace_back(e, toy::experience_of(answers[e], scores, values));
+    std::int64_t const most = setting.train.replay_episodes;
+    while (kept.size() > 1 && (kept.front().first < setting.train.replay_from ||
+                               (most >= 0 && static_cast<std::int64_t>(kept.size()) > most))) {
+      kept.erase(kept.begin());
+    }
+    toy::Experience all;
+    for (auto const& one : kept) {
+      all.id.insert(all.id.end(), one.second.id.begin(), one.second.id.end());
+      all.signal.insert(all.signal.end(), one.second.signal.begin(), one.second.signal.end());
+    }
     auto const rows = static_cast<std::int64_t>(all.id.size());
     for (std::vector<std::int64_t>* w : {&result.actor, &result.critic}) {
       for (std::int64_t epoch = 0; epoch < setting.train.epochs; ++epoch) {
@@ -229,10 +241,8 @@ Layout some_layout(Dice& dice, int most) {
   }
 }
 
-Setting some_setting(Dice& dice, bool apart) {
-  Setting s;
-  int const half = dice.between(1, 3);
-  s.ranks = half + dice.between(1, 3);
+/// Draws where the modules are. Apart: the generator has ranks of its own.
+void lay_out(Dice& dice, Setting& s, int half, bool apart) {
   int const first = apart ? half : 0;
   s.generator_layout = some_layout(dice, apart ? half : s.ranks);
   s.generator = some_ranks(dice, 0, apart ? half : s.ranks, s.generator_layout.ranks());
@@ -242,6 +252,21 @@ Setting some_setting(Dice& dice, bool apart) {
   s.critic = some_ranks(dice, first, s.ranks, s.critic_layout.ranks());
   s.reference_layout = some_layout(dice, s.ranks);
   s.reference = some_ranks(dice, 0, s.ranks, s.reference_layout.ranks());
+}
+/// Whether the reference has no ranks of trainers, so that it runs ahead with the generator.
+[[nodiscard]] bool is_reference_ahead(Setting const& s) {
+  bool apart = true;
+  for (int const rank : s.reference.world_ranks()) {
+    apart = apart && s.actor.rank_of(rank) < 0 && s.critic.rank_of(rank) < 0;
+  }
+  return apart;
+}
+
+Setting some_setting(Dice& dice, bool apart) {
+  Setting s;
+  s.half = dice.between(1, 3);
+  s.ranks = s.half + dice.between(1, 3);
+  lay_out(dice, s, s.half, apart);
   s.options.episodes = dice.between(1, 6);
   s.options.episodes_ahead = apart ? dice.between(0, 2) : 0;
   s.options.seed = dice.word();
@@ -250,6 +275,8 @@ Setting some_setting(Dice& dice, bool apart) {
   s.train.epochs = dice.between(1, 2);
   s.train.shuffle =
       dice.pick({engine::Shuffle::none, engine::Shuffle::rows, engine::Shuffle::micro_batches});
+  s.train.replay_episodes = dice.one_in(2) ? 1 : dice.pick({2, 3, -1});
+  s.train.replay_from = dice.between(0, 2);
   s.stage.batch = dice.between(0, 3);
   s.data.dataset_sizes = {dice.between(5, 30), dice.between(5, 30)};
   s.data.ratios = {dice.between(1, 3), dice.between(1, 3)};
@@ -264,23 +291,31 @@ TEST_CASE("a run does what the same loop for one rank does, whatever the layouts
   for (std::uint64_t seed = 0; seed < 30; ++seed) {
     CAPTURE(seed);
     Dice dice(seed);
-    Setting const setting = some_setting(dice, dice.one_in(2));
-    if (dice.one_in(2)) {
-      CHECK(by_engine<toy::EverySync>(setting) == by_hand<toy::EverySync>(setting));
-    } else {
-      CHECK(by_engine<toy::SlowSync>(setting) == by_hand<toy::SlowSync>(setting));
+    Setting setting = some_setting(dice, dice.one_in(2));
+    bool const slow = dice.one_in(2);
+    auto const bound = setting.options.episodes_ahead + (slow ? 1 : 0);
+    setting.options.max_version_lag = dice.one_in(2) ? bound : -1;
+    std::optional<Result> const found =
+        slow ? by_engine<toy::SlowSync>(setting) : by_engine<toy::EverySync>(setting);
+    REQUIRE(found);
+    CHECK(*found == (slow ? by_hand<toy::SlowSync>(setting) : by_hand<toy::EverySync>(setting)));
+    for (std::size_t e = 0; e < found->versions.size(); ++e) {
+      CHECK(static_cast<std::int64_t>(e) - found->versions[e] <= bound);
     }
   }
 }
 
-TEST_CASE("a run that is stopped, any number of times, ends as one that was not") {
+TEST_CASE(
+    "a run that is stopped, any number of times, and laid out anew, ends as one that was not") {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     CAPTURE(seed);
     Dice dice(1000 + seed);
-    Setting setting = some_setting(dice, !dice.one_in(3));
+    bool const apart = !dice.one_in(3);
+    Setting setting = some_setting(dice, apart);
     test::TemporaryDirectory const directory;
     setting.options.checkpoints = directory.path();
     setting.options.save_every = dice.between(1, 3);
+    setting.stage.save_outputs = dice.one_in(2);
     bool const slow = dice.one_in(3);
     Result const expected =
         slow ? by_hand<toy::SlowSync>(setting) : by_hand<toy::EverySync>(setting);
@@ -289,6 +324,13 @@ TEST_CASE("a run that is stopped, any number of times, ends as one that was not"
       std::int64_t const stop_after = stops < 4 ? dice.between(1, 7) : -1;
       found = slow ? by_engine<toy::SlowSync>(setting, stop_after)
                    : by_engine<toy::EverySync>(setting, stop_after);
+      bool const ahead = is_reference_ahead(setting);
+      if (dice.one_in(2)) {  // more or fewer ranks, as long as the same parts run ahead
+        setting.ranks = setting.half + dice.between(1, 3);
+        do {
+          lay_out(dice, setting, setting.half, apart);
+        } while (is_reference_ahead(setting) != ahead);
+      }
     }
     CHECK(found->actor == expected.actor);
     CHECK(found->critic == expected.critic);

@@ -156,11 +156,23 @@ struct Weighted : rlhf::Module<rlhf::RuntimeGrid, Sync, Data> {
     return gradient.empty() ? 0 : gradient[0];
   }
   void save_checkpoint(rlhf::checkpoint::FilesToSave& files, rlhf::Step) {
-    files.write("w", std::as_bytes(std::span<std::int64_t const>(w)));
+    std::vector<std::int64_t> own{first};
+    own.insert(own.end(), w.begin(), w.end());
+    files.write("w", std::as_bytes(std::span<std::int64_t const>(own)));
   }
+  /// Whatever the layout that saved.
   void load_checkpoint(rlhf::checkpoint::FilesToLoad const& files, rlhf::Step) {
-    auto const bytes = files.read("w");
-    std::memcpy(w.data(), bytes.data(), w.size() * sizeof w[0]);
+    for (int const rank : files.ranks("w")) {
+      auto const bytes = files.read("w", rank);
+      std::vector<std::int64_t> saved(bytes.size() / sizeof(std::int64_t));
+      std::memcpy(saved.data(), bytes.data(), bytes.size());
+      for (std::size_t i = 1; i < saved.size(); ++i) {
+        std::int64_t const at = saved[0] + static_cast<std::int64_t>(i) - 1 - first;
+        if (at >= 0 && at < static_cast<std::int64_t>(w.size())) {
+          w[static_cast<std::size_t>(at)] = saved[i];
+        }
+      }
+    }
   }
 
   Local comm;

@@ -4,7 +4,9 @@
 
 #include <rlhf/checkpoint/store.hpp>
 #include <rlhf/core/config.hpp>
+#include <rlhf/core/sort.hpp>
 #include <rlhf/core/text.hpp>
+#include <rlhf/data/text_record.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -65,6 +67,21 @@ class BasicFilesToLoad {
   [[nodiscard]] std::vector<rlhf::detail::late<std::byte, Late>> read(std::string_view name,
                                                                       int rank) const {
     return store_->read(step_, text(model_, "/", name, ".rank-", rank));
+  }
+  /// The ranks that wrote such a file, in rising order. Errors: those of `Store::manifest`.
+  [[nodiscard]] std::vector<rlhf::detail::late<int, Late>> ranks(std::string_view name) const {
+    std::string const begin = text(model_, "/", name, ".rank-");
+    std::vector<rlhf::detail::late<int, Late>> found;
+    for (auto const& file : store_->manifest(step_).files) {
+      std::uint64_t rank = 0;
+      if (file.name.starts_with(begin) &&
+          data::parse_number(std::string_view(file.name).substr(begin.size()), rank) &&
+          rank <= INT32_MAX) {
+        found.push_back(static_cast<int>(rank));
+      }
+    }
+    rlhf::detail::sort_by(found, [](int a, int b) { return a < b; });
+    return found;
   }
   /// Whether this rank wrote such a file.
   [[nodiscard]] bool has(std::string_view name) const {

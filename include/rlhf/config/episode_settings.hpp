@@ -22,7 +22,8 @@ struct Choices<ShuffleMode> {
   static constexpr std::string_view names[] = {"batch", "sample"};
 };
 
-/// How many micro-batches an episode's rollouts make.
+/// How many micro-batches an episode's rollouts make. In an engine, whose stages return a row for
+/// each they were given, both are the same.
 enum class StreamType : std::uint8_t {
   fixed,    ///< As many as `sample_per_episode` makes.
   dynamic,  ///< As many as the rollouts that came make.
@@ -62,7 +63,7 @@ struct EpisodeSettings {
   std::int64_t eval_episode_interval = 0;  ///< 0: never.
   bool enable_eval_before_training = false;
   std::vector<std::vector<std::string>> colocation{};  ///< Groups of models that share ranks.
-  bool concurrent_setup = false;                       ///< Modules are set up at once.
+  bool concurrent_setup = false;  ///< Engines always do: modules on other ranks are set up at once.
   RegroupPolicy policy_to_regroup_queue = RegroupPolicy::global_barrier;
   std::int64_t seed = 0;  ///< Of whatever has no seed of its own; from 0.
 

@@ -47,18 +47,18 @@ class Exchange {
            text("a stage returned ", data::row_count(mine), " rows, it was given ", own.size(),
                 "; return one row for each"));
     }
-    if (speaks && to_rank >= 0 && is_as_it_lies(from, to, rows, deal, own, to.of(to_rank)) &&
+    if (speaks && to_rank >= 0 && is_as_it_lies(from, to, deal, own, to.of(to_rank)) &&
         to.mesh->size() == 1) {
       return mine;
     }
     listen(from, to, rows, deal, me, to_rank);
     if (speaks) {
-      pack(to, rows, deal, own, mine, me);
+      pack(to, deal, own, mine, me);
     }
     transfer(world);
     detail::clear_rows(out_);
     if (to_rank >= 0) {
-      if (incoming_.empty() && speaks && is_as_it_lies(from, to, rows, deal, own, to.of(to_rank))) {
+      if (incoming_.empty() && speaks && is_as_it_lies(from, to, deal, own, to.of(to_rank))) {
         return mine;
       }
       assemble(from, rows, deal, to, to_rank, share, speaks, own, mine);
@@ -81,10 +81,11 @@ class Exchange {
   };
 
   /// Whether this consumer's rows are the producer's share, in its order.
-  [[nodiscard]] static bool is_as_it_lies(Shares const& from, Shares const& to, std::int64_t rows,
-                                          Deal const& deal, IndexRange own, int to_share) {
-    return deal.order == nullptr && deal.positions(to.count(), to_share) == own &&
-           (own.size() > 0 || from.count() == to.count()) && rows >= 0;
+  [[nodiscard]] static bool is_as_it_lies(Shares const& from, Shares const& to, Deal const& deal,
+                                          IndexRange own, int to_share) {
+    return deal.order == nullptr && deal.shift == 0 &&
+           deal.positions(to.count(), to_share) == own &&
+           (own.size() > 0 || from.count() == to.count());
   }
 
   /// What comes from which speaker.
@@ -114,9 +115,7 @@ class Exchange {
   }
 
   /// The rows of each share that wants some of this speaker's, once, for all of its ranks.
-  void pack(Shares const& to, std::int64_t rows, Deal const& deal, IndexRange own, B const& mine,
-            int me) {
-    static_cast<void>(rows);
+  void pack(Shares const& to, Deal const& deal, IndexRange own, B const& mine, int me) {
     outgoing_.clear();
     std::size_t used = 0;
     for (int share = 0; share < to.count(); ++share) {

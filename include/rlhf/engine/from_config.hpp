@@ -73,6 +73,9 @@ namespace detail {
     options.checkpoints = from.checkpoint_directory();
   }
   options.keep = narrow<int>(from.max_ckpt_nums);
+  options.stage_outputs = from.data_checkpoint_path.empty()
+                              ? std::string()
+                              : text(from.data_checkpoint_path, "/stages");
   options.resume = from.enable_resume_training;
   options.resume_from = from.load_data_checkpoint_iteration;
   options.evaluate_every = from.eval_episode_interval;
@@ -95,16 +98,18 @@ namespace detail {
                           ? Shuffle::rows
                           : Shuffle::micro_batches;
   }
+  options.replay_episodes = from.max_relay_episode == 0 ? 1 : from.max_relay_episode;
+  options.replay_from = from.relay_episode_offset;
   return options;
 }
 
-/// Rows of one call of a module's `forward_step`. Errors: invalid_argument where there is no such
-/// module.
+/// Rows of one call of a module's `forward_step`, and whether outputs are kept. Errors:
+/// invalid_argument where there is no such module.
 [[nodiscard]] inline StageOptions stage_options_of(config::Config const& run,
                                                    std::string_view model) {
-  std::int64_t const batch =
-      run.models.at(model).generation_batch_size.value_or(run.runtime.generation_batch_size);
-  return {.batch = batch < 0 ? 0 : batch};
+  config::Model const& from = run.models.at(model);
+  std::int64_t const batch = from.generation_batch_size.value_or(run.runtime.generation_batch_size);
+  return {.batch = batch < 0 ? 0 : batch, .save_outputs = from.enable_stage_resume};
 }
 
 }  // namespace rlhf::inline v0::engine

@@ -23,19 +23,30 @@ enum class NodeKind : std::uint8_t { prompts, stage, compute, train, sync };
 enum class Shuffle : std::uint8_t {
   none,
   rows,           ///< Single rows.
-  micro_batches,  ///< Runs of `micro_batch` rows, which stay together.
+  micro_batches,  ///< Runs of `micro_batch` rows, which stay together but where shares cut them.
 };
 
-/// How a trainer goes through the rows of an episode.
+/// How a trainer goes through the rows of an episode. A share that a global batch has no rows for
+/// is asked, too, with empty micro-batches: its ranks take part in the step.
 struct TrainOptions {
   std::int64_t global_batch = 0;    ///< Rows of an optimizer step over all shares; 0: all rows.
   std::int64_t micro_batch = 0;     ///< Rows of a micro-batch at most; 0: one micro-batch a share.
   std::int64_t epochs = 1;          ///< Passes over the rows of an episode.
   Shuffle shuffle = Shuffle::none;  ///< Another order in every pass, the same on all ranks.
+  /// Episodes whose rows are trained on together, the newest and those before it; 1: its own, -1:
+  /// all. Older ones are kept by the trainer's ranks and in checkpoints. (The reference's relay
+  /// buffer. For a selection of one's own there is `data::RolloutBuffer`.)
+  std::int64_t replay_episodes = 1;
+  std::int64_t replay_from = 0;  ///< Episodes before this one are trained on once only.
 };
 /// How a stage goes through its rows.
 struct StageOptions {
   std::int64_t batch = 0;  ///< Rows of a call of `forward_step` at most; 0: all of a share.
+  /// Whether what it makes behind a checkpoint is saved, too (`Options::stage_outputs`), so that a
+  /// run stopped before the next training does not make it again: a resumed run loads it, if it is
+  /// whole, and does not call `forward_step`, which must depend on nothing but weights, rows and
+  /// episode for that to change nothing.
+  bool save_outputs = false;
 };
 
 namespace detail {

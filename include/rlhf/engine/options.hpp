@@ -11,16 +11,18 @@ namespace rlhf::inline v0::engine {
 struct Options {
   std::int64_t episodes = 1;  ///< To run in all, those before a resume included.
   /// Episodes whose rollouts are generated while an earlier one is trained on: 0 on-policy, 1 one
-  /// step off. More needs memory for the rollouts and makes them older, not the run faster.
+  /// step off. More needs memory for the rollouts and makes them older, not the run faster. A run
+  /// that had ended and is extended begins with rollouts of its last weights: none were in flight.
   int episodes_ahead = 0;
   /// The oldest weights that a rollout may come from, in episodes of training; -1: any. An engine
   /// whose links and `episodes_ahead` would go beyond is refused.
   int max_version_lag = -1;
-  std::string checkpoints{};        ///< Directory of checkpoints; empty: none.
-  std::int64_t save_every = 1;      ///< Episodes between checkpoints.
-  int keep = 3;                     ///< Checkpoints to keep; 0: all.
-  bool resume = true;               ///< Goes on from the newest checkpoint, if there is one.
-  std::int64_t resume_from = -1;    ///< Goes on from this many episodes instead; -1: the newest.
+  std::string checkpoints{};      ///< Directory of checkpoints; empty: none.
+  std::int64_t save_every = 1;    ///< Episodes between checkpoints.
+  int keep = 3;                   ///< Checkpoints to keep; 0: all.
+  bool resume = true;             ///< Goes on from the newest checkpoint, if there is one.
+  std::int64_t resume_from = -1;  ///< Goes on from this many episodes instead; -1: the newest.
+  std::string stage_outputs{};    ///< Directory of stages' outputs; empty: in that of checkpoints.
   std::int64_t evaluate_every = 0;  ///< Episodes between evaluations; 0: none.
   bool evaluate_before = false;     ///< Whether to evaluate before the first episode, too.
   /// Whether models that share ranks take turns on the device: before `forward_step`, `train_step`,

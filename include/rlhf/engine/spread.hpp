@@ -56,19 +56,23 @@ struct Shares {
   }
 };
 
-/// Rows of an episode dealt to shares: positions [begin, end) of an order, cut evenly into
-/// contiguous parts.
+/// Rows dealt to shares: positions [begin, end) of an order, cut evenly into contiguous parts, of
+/// which those outside of `only` do not count.
 struct Deal {
   std::int64_t begin = 0;
   std::int64_t end = 0;
-  std::int64_t const* order = nullptr;  ///< The row at a position; null: the position itself.
+  std::int64_t const* order = nullptr;  ///< The row at a position; null: position + shift.
+  IndexRange only{0, INT64_MAX};
+  std::int64_t shift = 0;
 
   [[nodiscard]] IndexRange positions(int shares, int share) const noexcept {
     IndexRange const part = split_evenly(end - begin, shares, share);
-    return {begin + part.begin, begin + part.end};
+    std::int64_t const first = begin + part.begin < only.begin ? only.begin : begin + part.begin;
+    std::int64_t const last = begin + part.end < only.end ? begin + part.end : only.end;
+    return {first, last < first ? first : last};
   }
   [[nodiscard]] std::int64_t row(std::int64_t position) const noexcept {
-    return order == nullptr ? position : order[position];
+    return order == nullptr ? position + shift : order[position];
   }
 };
 

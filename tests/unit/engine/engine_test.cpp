@@ -436,12 +436,30 @@ TEST_CASE("metrics of trainers are joined over ranks and steps, and taken once")
     CHECK(taken[0].name == "prompts");
     CHECK(taken[0].value == 10);
     CHECK(taken[1].name == "policy/loss");
-    CHECK(taken[1].value == 1.5);
+    CHECK(taken[1].value == doctest::Approx(1.4));  // steps of 3 rows and 2: a mean over rows
     CHECK(taken[1].count == 4);
     CHECK(taken[2].name == "policy/entropy");
     CHECK(taken[2].weight == 6);
     loop.round();
     CHECK(loop.take_metrics().size() == 2);
+  });
+}
+
+TEST_CASE("shares without rows have no metrics") {
+  rlhf::comm::run_local(2, [&](Local world) {
+    BusyGenerator generator(Mesh::range(0, 2), world.rank(), Layout{.data = 2});
+    BusyActor actor(Mesh::range(0, 2), world.rank(), Layout{.data = 2});
+    generator.open_data(data(3));
+    rlhf::Engine loop(world, {.episodes = 1}, engine::prompts("prompts", generator, ask),
+                      engine::stage("generate", generator),
+                      engine::train("policy", actor, {.global_batch = 1}),
+                      engine::sync("weights", actor, generator));
+    loop.run();
+    CHECK(actor.step().value == 3);  // all shares step
+    for (auto const& metric : loop.take_metrics()) {
+      CHECK(metric.count == 3);
+      CHECK((metric.name != "policy/loss" || metric.value == 1.0));
+    }
   });
 }
 
@@ -527,6 +545,16 @@ TEST_CASE("parts and settings that cannot be are refused when the engine is made
                             engine::stage("g", generator, {.batch = -1}),
                             engine::train("t", actor));
         }).find("g: StageOptions::batch") != std::string::npos);
+  CHECK(refusal([](Local& world, auto& generator, auto& actor) {
+          rlhf::Engine loop(world, {}, engine::prompts("p", generator, ask),
+                            engine::stage("g", generator, {.save_outputs = true}),
+                            engine::train("t", actor));
+        }).find("g: StageOptions::save_outputs needs") != std::string::npos);
+  CHECK(refusal([](Local& world, auto& generator, auto& actor) {
+          rlhf::Engine loop(world, {}, engine::prompts("p", generator, ask),
+                            engine::stage("g", generator),
+                            engine::train("t", actor, {.replay_episodes = 0}));
+        }).find("t: TrainOptions need replay_episodes of 1") != std::string::npos);
   CHECK(refusal([](Local& world, auto& generator, auto& actor) {
           rlhf::Engine loop(world, {}, engine::prompts("p", generator, ask),
                             engine::stage("g", generator), engine::train("t", actor));

@@ -38,6 +38,19 @@ TEST_CASE("a configuration gives an engine its settings") {
   CHECK(train.micro_batch == 8);
   CHECK(train.shuffle == engine::Shuffle::micro_batches);
 
+  CHECK(train.replay_episodes == 1);
+  CHECK(!engine::stage_options_of(run, "generator").save_outputs);
+  CHECK(apart.stage_outputs.empty());
+
+  run.runtime.max_relay_episode = 3;
+  run.runtime.relay_episode_offset = 2;
+  run.models["generator"].enable_stage_resume = true;
+  run.runtime.data_checkpoint_path = "/data";
+  CHECK(engine::train_options_of(run).replay_episodes == 3);
+  CHECK(engine::train_options_of(run).replay_from == 2);
+  CHECK(engine::stage_options_of(run, "generator").save_outputs);
+  CHECK(engine::options_of(run).stage_outputs == "/data/stages");
+
   run.runtime.colocation = {{"policy", "generator", "reference"}};
   CHECK(engine::options_of(run).episodes_ahead == 0);
   run.runtime.colocation = {{"policy", "generator"}};  // the reference apart does not generate

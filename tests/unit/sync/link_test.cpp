@@ -366,3 +366,26 @@ TEST_CASE("a source may name the destination's policy or none") {
   CHECK_FALSE(sync::is_valid_pair<Model<Policy>, Model<sync::Broadcast<8_KiB>>>);
   CHECK_FALSE(sync::is_valid_pair<Model<Policy>, Model<sync::None>>);
 }
+
+TEST_CASE("the phases of a sync add up to the time that it takes") {
+  Case pair = small_case();
+  for (cases::Parameter& one : pair.parameters) {
+    one.global = {4096, 512};
+  }
+  for (auto const verification : {sync::Verification::none, sync::Verification::fingerprint}) {
+    ranks::WorldEnd const end =
+        on_case<sync::Reshard<1_MiB>>(pair, [&](auto& world, auto& source, auto& destination) {
+          sync::Link link(world, source, destination, {.verification = verification});
+          link.sync(Version{0});
+          std::int64_t const begin = rlhf::steady_nanoseconds();
+          link.sync(Version{1});
+          double const wall = static_cast<double>(rlhf::steady_nanoseconds() - begin) * 1e-9;
+          sync::SyncReport const& report = link.report();
+          double const phases = report.move_seconds + report.verify_seconds + report.commit_seconds;
+          CHECK(phases <= wall);
+          CHECK(phases > 0.95 * wall);
+          CHECK(phases == doctest::Approx(report.seconds));
+        });
+    REQUIRE_MESSAGE(!end.world.failed, end.world.text);
+  }
+}

@@ -14,6 +14,8 @@ struct Progress {
   std::int64_t ahead = 0;                ///< Episodes in flight while one is trained on.
   std::int64_t made = 0;                 ///< Of those, made already when a run begins.
   std::int64_t saved = 0;                ///< Episodes done at the last checkpoint.
+  std::uint64_t checkpoint = 0;          ///< Fingerprint of that checkpoint; 0: there is none.
+  bool restores = false;                 ///< This run was resumed, and is in its first episode.
   bool in_step = true;                   ///< All links were synced behind the last episode.
   std::vector<std::int64_t> rows{};      ///< Of the episodes in flight, all shares together.
   std::vector<std::int64_t> versions{};  ///< Of the weights that generate them.

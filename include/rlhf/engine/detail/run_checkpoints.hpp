@@ -2,13 +2,17 @@
 /// Checkpoints of a whole run: all models' files and the engine's state. Layer: engine, private.
 #pragma once
 
+#include <rlhf/checkpoint/checksum.hpp>
+#include <rlhf/checkpoint/file.hpp>
+#include <rlhf/checkpoint/manifest.hpp>
 #include <rlhf/checkpoint/model_files.hpp>
 #include <rlhf/checkpoint/store.hpp>
 #include <rlhf/comm/operations.hpp>
-#include <rlhf/engine/detail/parts.hpp>
-#include <rlhf/engine/detail/progress.hpp>
+#include <rlhf/engine/detail/residence.hpp>
+#include <rlhf/engine/detail/run.hpp>
 #include <rlhf/engine/detail/saved_state.hpp>
-#include <rlhf/engine/options.hpp>
+#include <rlhf/engine/detail/stage_files.hpp>
+#include <rlhf/module/hooks.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -19,80 +23,97 @@
 
 namespace rlhf::inline v0::engine::detail {
 
-[[nodiscard]] inline std::string state_name(int rank) {
-  return text("engine/state.rank-", rank);
+inline constexpr std::string_view state_file = "engine/state";
+
+/// A number that another checkpoint does not have. Collective.
+template <class C>
+[[nodiscard]] std::uint64_t fingerprint_of(C& world, checkpoint::Store const& store,
+                                           std::int64_t step) {
+  std::int64_t found = 0;
+  if (world.rank() == 0) {
+    std::string const files = checkpoint::to_text(store.manifest(step));
+    std::uint64_t const sum = checkpoint::checksum<>(checkpoint::as_bytes(files));
+    found = static_cast<std::int64_t>(sum == 0 ? 1 : sum);
+  }
+  comm::broadcast(world, std::span<std::int64_t>(&found, 1), 0);
+  return static_cast<std::uint64_t>(found);
 }
 
 /// Writes a checkpoint of the episodes that are done: begun and committed by rank 0, when all
-/// ranks have written. `bring(model)` comes before a model's hook.
-template <class C, class Watch, class AllParts, class Bring>
-void save_run(C& world, Watch& watch, AllParts& parts, Progress& progress, Options const& options,
-              Bring&& bring) {
+/// ranks have written.
+template <class R>
+void save_run(R& run) {
   constexpr std::string_view phase = "save_checkpoint";
-  checkpoint::Store const store(options.checkpoints, options.keep);
+  auto& world = *run.world;
+  Progress& progress = run.progress;
+  checkpoint::Store const store(run.options.checkpoints, run.options.keep);
   std::int64_t const step = progress.episode;
-  watch.run("engine", phase, phase, [&] {
+  run.guarded("engine", phase, [&] {
     if (world.rank() == 0) {
       store.begin(step);
     }
     world.barrier();
   });
-  std::int64_t written = 1;
-  parts.for_each_model([&](auto& model, std::string_view name) {
+  std::int64_t written = 0;
+  run.parts.for_each_model([&](auto& model, std::string_view name) {
     if (model.present()) {
-      watch.run(name, phase, phase, [&] {
-        bring(model);
+      run.guarded(name, phase, [&] {
+        bring(run, model, runtime::Parts::all());
         checkpoint::FilesToSave files(store, step, std::string(name), world.rank());
         hook::save_checkpoint(model, files);
         written += files.count();
       });
     }
   });
-  watch.run("engine", phase, phase, [&] {
+  run.guarded("engine", phase, [&] {
     std::vector<std::int64_t> counters;
-    counters_of(parts, counters);
+    counters_of(run.parts, counters);
     comm::all_reduce(world, std::span<std::int64_t>(counters), comm::Reduce::max);
-    std::vector<std::byte> const state =
-        save_state(parts, progress, world.size(), std::span<std::int64_t const>(counters));
-    store.write(step, state_name(world.rank()), {state.data(), state.size()});
+    if (world.rank() == 0) {
+      std::vector<std::byte> const state =
+          save_state(run.parts, progress, std::span<std::int64_t const>(counters));
+      store.write(step, state_file, {state.data(), state.size()});
+      ++written;
+    }
+    written += save_rows(store, world.rank(), run.parts, progress);
     comm::all_reduce(world, std::span<std::int64_t>(&written, 1));
     if (world.rank() == 0) {
       static_cast<void>(store.commit(step, written));
     }
-    world.barrier();
+    progress.checkpoint = fingerprint_of(world, store, step);
+    if (world.rank() == 0 && saves_outputs(run)) {
+      stage_outputs_of(run.options).prune(step);
+    }
   });
   progress.saved = step;
 }
 
 /// Goes where the newest checkpoint was written. False where there is none, or none is wanted.
-template <class C, class Watch, class AllParts, class Bring>
-[[nodiscard]] bool load_run(C& world, Watch& watch, AllParts& parts, Progress& progress,
-                            Options const& options, Bring&& bring) {
-  if (options.checkpoints.empty() || !options.resume) {
+template <class R>
+[[nodiscard]] bool load_run(R& run) {
+  if (run.options.checkpoints.empty() || !run.options.resume) {
     return false;
   }
   constexpr std::string_view phase = "load_checkpoint";
-  checkpoint::Store const store(options.checkpoints, options.keep);
+  auto& world = *run.world;
+  checkpoint::Store const store(run.options.checkpoints, run.options.keep);
   std::int64_t step = -1;
-  watch.run("engine", phase, phase, [&] {
-    step = options.resume_from >= 0 ? options.resume_from : store.latest().value_or(-1);
+  run.guarded("engine", phase, [&] {
+    step = run.options.resume_from >= 0 ? run.options.resume_from : store.latest().value_or(-1);
     comm::broadcast(world, std::span<std::int64_t>(&step, 1), 0);  // what rank 0 sees
     if (step >= 0) {
-      // Rollouts in flight lie on their ranks; without any, all states are the same.
-      std::string const own = state_name(world.rank());
-      std::string const name = store.manifest(step).find(own) == nullptr ? state_name(0) : own;
-      std::vector<std::byte> const state = store.read(step, name);
-      load_state({state.data(), state.size()}, text(store.directory(step), "/", name), parts,
-                 progress, world.size());
+      load_state(store, step, std::string(state_file), run.parts, run.progress);
+      run.progress.checkpoint = fingerprint_of(world, store, step);
+      run.progress.restores = true;
     }
   });
   if (step < 0) {
     return false;
   }
-  parts.for_each_model([&](auto& model, std::string_view name) {
+  run.parts.for_each_model([&](auto& model, std::string_view name) {
     if (model.present()) {
-      watch.run(name, phase, phase, [&] {
-        bring(model);
+      run.guarded(name, phase, [&] {
+        bring(run, model, runtime::Parts::all());
         checkpoint::FilesToLoad const files(store, step, std::string(name), world.rank());
         hook::load_checkpoint(model, files, model.step());
       });

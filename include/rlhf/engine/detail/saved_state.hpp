@@ -3,14 +3,15 @@
 #pragma once
 
 #include <rlhf/checkpoint/archive.hpp>
-#include <rlhf/checkpoint/columns.hpp>
 #include <rlhf/checkpoint/file.hpp>
+#include <rlhf/checkpoint/store.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/ids.hpp>
 #include <rlhf/data/state.hpp>
 #include <rlhf/data/text_record.hpp>
 #include <rlhf/engine/detail/parts.hpp>
 #include <rlhf/engine/detail/progress.hpp>
+#include <rlhf/engine/detail/row_files.hpp>
 
 #include <array>
 #include <cstddef>
@@ -36,13 +37,36 @@ void counters_of(Parts<Nodes...>& parts, std::vector<std::int64_t>& counters) {
   });
 }
 
-/// Episode, models' counters, where the prompts stand, rollouts in flight.
+/// Calls `visit(work, index)` for the parts whose rows belong to the state: those that run ahead,
+/// and trainers that go through several episodes.
+template <class Node>
+[[nodiscard]] constexpr bool makes_rows(Work<Node> const&) noexcept {
+  return makes_value<Node>;
+}
+template <class... Nodes, class Visit>
+void for_each_saved(Parts<Nodes...>& parts, Visit&& visit) {
+  std::int64_t index = 0;
+  parts.for_each([&]<class Node>(Work<Node>& work) {
+    if constexpr (Node::kind == NodeKind::train) {
+      if (work.node.options.replay_episodes != 1) {
+        visit(work, index);
+      }
+    } else if constexpr (makes_value<Node>) {
+      if (work.ahead) {
+        visit(work, index);
+      }
+    }
+    ++index;
+  });
+}
+
+/// Episode, models' counters, where the prompts stand; what rows lie in `RowFiles`, of which parts.
 template <class... Nodes>
 [[nodiscard]] std::vector<std::byte> save_state(Parts<Nodes...>& parts, Progress const& progress,
-                                                int ranks, std::span<std::int64_t const> counters) {
+                                                std::span<std::int64_t const> counters) {
   checkpoint::ArchiveWriter archive;
   data::TextRecordWriter about(state_format, state_version);
-  about.field("episode", progress.episode).field("ranks", ranks).field("ahead", progress.ahead);
+  about.field("episode", progress.episode).field("ahead", progress.ahead);
   std::size_t counter = 0;
   parts.for_each_model([&](auto&, std::string_view name) {
     about.field("model", counters[counter], counters[counter + 1], std::string(name));
@@ -51,19 +75,54 @@ template <class... Nodes>
   for (std::int64_t e = progress.episode; e < progress.end_of_flight(); ++e) {
     about.field("rollout", e, progress.rows[progress.slot(e)], progress.versions[progress.slot(e)]);
   }
+  for_each_saved(parts, [&]<class Node>(Work<Node>& work, std::int64_t part) {
+    int const shares = shares_of(*work.node.model).count();
+    if constexpr (Node::kind == NodeKind::train) {
+      std::vector<KeptEpisode> const& kept = work.window.episodes;
+      about.field("window", part, shares, std::ssize(kept), std::string(work.node.name));
+      for (KeptEpisode const& one : kept) {
+        about.field("kept", one.episode, one.rows);
+      }
+    } else {
+      about.field("made", part, shares, std::string(work.node.name));
+    }
+  });
   archive.add("engine", checkpoint::as_bytes(about.finish()));
   parts.for_each([&]<class Node>(Work<Node>& work) {
     if constexpr (Node::kind == NodeKind::prompts) {
       archive.add("data", checkpoint::as_bytes(data::to_text(work.node.model->data_state())));
     }
-    if constexpr (makes_value<Node>) {
-      for (std::int64_t e = progress.episode; work.ahead && e < progress.end_of_flight(); ++e) {
-        checkpoint::save_columns(archive, work.made[progress.slot(e)],
-                                 text("rollout-", e, "/", work.node.name, "/"));
+  });
+  return archive.finish();
+}
+
+/// Writes the rows of this rank's shares on their speakers. Returns the number of files.
+template <class... Nodes>
+[[nodiscard]] std::int64_t save_rows(checkpoint::Store const& store, int world_rank,
+                                     Parts<Nodes...>& parts, Progress const& progress) {
+  std::int64_t files = 0;
+  for_each_saved(parts, [&]<class Node>(Work<Node>& work, std::int64_t part) {
+    if (!work.node.model->present()) {
+      return;
+    }
+    Shares const shares = shares_of(*work.node.model);
+    int const share = shares.of(work.node.model->rank());
+    if (shares.speaker(share) != world_rank) {
+      return;
+    }
+    if constexpr (Node::kind == NodeKind::train) {
+      RowFiles const rows{&store, progress.episode, "window", part};
+      std::apply([&](auto const&... values) { rows.save(share, values...); }, work.window.kept);
+      ++files;
+    } else {
+      for (std::int64_t e = progress.episode; e < progress.end_of_flight(); ++e) {
+        RowFiles const rows{&store, progress.episode, text("rollout-", e), part};
+        rows.save(share, work.made[progress.slot(e)]);
+        ++files;
       }
     }
   });
-  return archive.finish();
+  return files;
 }
 
 /// Numbers separated by spaces, then the rest of the line. False unless there are as many.
@@ -84,35 +143,109 @@ template <std::size_t N>
   return true;
 }
 
-/// Goes where `save_state` was called. `origin` is for messages.
-///
-/// Errors: corrupted; invalid_argument for the state of other models, of another number of ranks
-/// while rollouts are in flight, or of other data.
+/// What a state says of a part's rows.
+struct SavedPart {
+  std::string_view name{};
+  std::int64_t part = -1;
+  int shares = 0;
+  std::vector<KeptEpisode> kept{};
+};
+[[nodiscard]] inline SavedPart const* find_part(std::vector<SavedPart> const& parts,
+                                                std::string_view name) noexcept {
+  for (SavedPart const& part : parts) {
+    if (part.name == name) {
+      return &part;
+    }
+  }
+  return nullptr;
+}
+
+/// Shares of a part and so on: their numbers are those of ranks, so that they are small.
+[[nodiscard]] inline int shares_in(data::TextRecordReader const& about, std::string_view key,
+                                   std::int64_t value) {
+  if (value < 1 || value > INT32_MAX) {
+    about.bad_value(key, "a number of shares of 1 or more");
+  }
+  return static_cast<int>(value);
+}
+
+/// Reads this rank's rows. Errors: those of `RowFiles::load`; invalid_argument where other parts
+/// are ahead of training than were.
 template <class... Nodes>
-void load_state(std::span<std::byte const> bytes, std::string_view origin, Parts<Nodes...>& parts,
-                Progress& progress, int ranks) {
-  checkpoint::ArchiveReader const archive(bytes, origin);
+void load_rows(checkpoint::Store const& store, std::int64_t step, Parts<Nodes...>& parts,
+               Progress const& progress, std::vector<SavedPart> const& made,
+               std::vector<SavedPart> const& windows) {
+  std::size_t ahead = 0;
+  for_each_saved(parts, [&]<class Node>(Work<Node>& work, std::int64_t) {
+    Shares const shares = shares_of(*work.node.model);
+    bool const here = work.node.model->present();
+    int const share = here ? shares.of(work.node.model->rank()) : 0;
+    if constexpr (Node::kind == NodeKind::train) {
+      SavedPart const* const saved = find_part(windows, work.node.name);
+      if (saved != nullptr) {
+        work.window.episodes = saved->kept;
+        if (here) {
+          std::int64_t const rows = work.window.rows();
+          std::apply(
+              [&](auto&... values) {
+                RowFiles{&store, step, "window", saved->part}.load(
+                    rows, saved->shares, split_evenly(rows, shares.count(), share), values...);
+              },
+              work.window.kept);
+        }
+      }
+    } else {
+      SavedPart const* const saved = find_part(made, work.node.name);
+      ahead += saved == nullptr ? 0 : 1;
+      for (std::int64_t e = progress.episode;
+           saved != nullptr && here && e < progress.episode + progress.made; ++e) {
+        std::int64_t const rows = progress.rows[progress.slot(e)];
+        RowFiles{&store, step, text("rollout-", e), saved->part}.load(
+            rows, saved->shares, split_evenly(rows, shares.count(), share),
+            work.made[progress.slot(e)]);
+      }
+    }
+  });
+  std::size_t now = 0;
+  parts.for_each([&](auto const& work) { now += work.ahead && makes_rows(work) ? 1U : 0U; });
+  if (progress.made > 0 && (ahead != made.size() || ahead != now)) {
+    std::string names;
+    for (SavedPart const& part : made) {
+      names += text(names.empty() ? "" : ", ", part.name);
+    }
+    fail(Errc::invalid_argument,
+         text("the checkpoint of episode ", progress.episode, " has rollouts in flight of ", names,
+              ", which ran ahead of training; in this run other parts do: keep modules that train ",
+              "nothing apart from trainers' ranks, or on them, as they were"));
+  }
+}
+
+/// Goes where `save_state` was called, on a rank whose shares may be others now.
+///
+/// Errors: corrupted; invalid_argument for the state of other models, with other parts ahead of
+/// training, or of other data.
+template <class... Nodes>
+void load_state(checkpoint::Store const& store, std::int64_t step, std::string const& name,
+                Parts<Nodes...>& parts, Progress& progress) {
+  std::vector<std::byte> const bytes = store.read(step, name);
+  std::string const origin = text(store.directory(step), "/", name);
+  checkpoint::ArchiveReader const archive({bytes.data(), bytes.size()}, origin);
   data::TextRecordReader about(checkpoint::as_text(archive.at("engine").bytes), state_format,
                                state_version, origin);
   progress.episode = about.next_count("episode");
   progress.saved = progress.episode;
-  std::int64_t const saved_ranks = about.next_count("ranks");
   std::int64_t const saved_ahead = about.next_count("ahead");
   if (saved_ahead != progress.ahead) {
     fail(Errc::invalid_argument, text("the checkpoint of episode ", progress.episode,
                                       " was written with episodes_ahead = ", saved_ahead,
                                       ", this run has ", progress.ahead, "; go on with the same"));
   }
-  if (saved_ahead > 0 && saved_ranks != ranks) {
-    fail(Errc::invalid_argument,
-         text("the checkpoint of episode ", progress.episode, " has rollouts in flight on ",
-              saved_ranks, " ranks, this run has ", ranks, "; go on with as many"));
-  }
   std::string_view rest;
-  parts.for_each_model([&](auto& model, std::string_view name) {
+  parts.for_each_model([&](auto& model, std::string_view model_name) {
     std::array<std::int64_t, 2> counters{};
-    if (!read_numbers(about.next("model"), counters, rest) || rest != name) {
-      about.bad_value("model", text("the steps and episodes of ", name, ", as in this program"));
+    if (!read_numbers(about.next("model"), counters, rest) || rest != model_name) {
+      about.bad_value("model",
+                      text("the steps and episodes of ", model_name, ", as in this program"));
     }
     model.resume(Step{counters[0]}, Episode{counters[1]});
   });
@@ -126,16 +259,33 @@ void load_state(std::span<std::byte const> bytes, std::string_view origin, Parts
     ++progress.made;
     progress.rows[progress.slot(of[0])] = of[1];
     progress.versions[progress.slot(of[0])] = of[2];
-    parts.for_each([&]<class Node>(Work<Node>& work) {
-      if constexpr (makes_value<Node>) {
-        if (work.ahead) {
-          checkpoint::load_columns(archive, work.made[progress.slot(of[0])],
-                                   text("rollout-", of[0], "/", work.node.name, "/"));
-        }
+  }
+  std::vector<SavedPart> made;
+  std::vector<SavedPart> windows;
+  while (about.at("made") || about.at("window")) {
+    if (about.at("made")) {
+      std::array<std::int64_t, 2> of{};
+      if (!read_numbers(about.next("made"), of, rest)) {
+        about.bad_value("made", "a part, its shares and its name");
       }
-    });
+      made.push_back({rest, of[0], shares_in(about, "made", of[1]), {}});
+      continue;
+    }
+    std::array<std::int64_t, 3> of{};
+    if (!read_numbers(about.next("window"), of, rest)) {
+      about.bad_value("window", "a part, its shares, its episodes and its name");
+    }
+    windows.push_back({rest, of[0], shares_in(about, "window", of[1]), {}});
+    for (std::int64_t i = 0; i < of[2]; ++i) {
+      std::array<std::int64_t, 2> kept{};
+      if (!read_numbers(about.next("kept"), kept, rest)) {
+        about.bad_value("kept", "an episode and its rows");
+      }
+      windows.back().kept.push_back(KeptEpisode{kept[0], kept[1]});
+    }
   }
   about.finish();
+  load_rows(store, step, parts, progress, made, windows);
   parts.for_each([&]<class Node>(Work<Node>& work) {
     if constexpr (Node::kind == NodeKind::prompts) {
       work.node.model->restore_data(

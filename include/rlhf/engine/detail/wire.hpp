@@ -67,9 +67,10 @@ class Taker {
 
 template <class T>
 void put_rows(Bytes& out, std::vector<T> const& column, std::span<std::int64_t const> rows) {
-  static_assert(std::is_trivially_copyable_v<T>,
+  static_assert(std::is_trivially_copyable_v<T> && !std::is_same_v<T, bool>,
                 "[rlhf:engine.columns] a value that passes between stages must list columns of "
-                "plain values, strings, or data::Rows of plain values; see data/columns.hpp");
+                "plain values (std::uint8_t for truth values), strings, or data::Rows of plain "
+                "values; see data/columns.hpp");
   for (std::int64_t const row : rows) {
     put(out, &column[static_cast<std::size_t>(row)], sizeof(T));
   }
