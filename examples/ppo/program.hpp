@@ -140,9 +140,12 @@ class Program {
     say("the policy is warmed up", kv("steps", options_->warm_up_steps));
     rlhf::sync::Link(*world_, policy_, reward_).sync(rlhf::Version{0});
     warm_up(reward_, *sets_, *options_);
-    if (reward_.present()) {
-      say("the reward model is trained", kv("steps", options_->reward_steps),
-          kv("held_out_judged_right", judgement(reward_, *sets_, options_->seed)));
+    double judged_right = reward_.present() ? judgement(reward_, *sets_, options_->seed) : 0;
+    rlhf::comm::all_reduce(*world_, std::span<double>(&judged_right, 1), rlhf::comm::Reduce::max);
+    say("the reward model is trained", kv("steps", options_->reward_steps),
+        kv("held_out_judged_right", judged_right));
+    if (recorder_.present()) {
+      recorder_.add_judgement(judged_right);
     }
     policy_.start_optimizer();  // anew
   }

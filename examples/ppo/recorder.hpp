@@ -72,6 +72,8 @@ class Recorder : public rlhf::Module<rlhf::Grid<>> {
       evaluation_.mean(rlhf::text("accuracy/", file.substr(0, file.rfind('.'))), part);
     }
   }
+  /// The part of held-out answers that the reward model tells apart before it judges any others.
+  void add_judgement(double right) { evaluation_.mean("reward_model_right", right); }
   /// Ends a row: what was added since the last one, what trainers told, and times.
   void finish_row(std::int64_t episodes, MetricRow const& trainers, MetricRow const& seconds) {
     MetricRow row = metrics_.take();
