@@ -209,6 +209,17 @@ static_assert(rlhf::is_valid_model<MisspeltOnPurpose>);
 static_assert(rlhf::is_valid_model<MisspeltBesideTheHook>);
 static_assert(rlhf::is_valid_model<TypesAndData>);
 
+// Plain names are the user's: nothing of a module is shadowed by them (-Wshadow).
+struct PlainNames
+    : rlhf::Module<rlhf::RuntimeGrid, rlhf::sync::None, rlhf::data::RuntimeMixture<>> {
+  using Module::Module;
+  static int sum(int value, int sampler, int state, int mesh_size) {
+    return value + sampler + state + mesh_size;
+  }
+  void setup() {}
+};
+static_assert(rlhf::is_valid_model<PlainNames>);
+
 // Hooks that take batches, in any form that can be called so.
 struct AutoBatches : Base {
   using Batch = int;

@@ -88,7 +88,7 @@ class Implementation<Parallel, Sync, Data, true> : LayoutStorage<Parallel>, Data
   /// Errors: invalid_argument where the options do not fit the data policy. Call it on every rank,
   /// with equal options.
   void open_data(data::SamplerOptions options) requires draws_prompts {
-    this->sampler.emplace(data::make_sampler<Data>(std::move(options)));
+    this->sampler_.emplace(data::make_sampler<Data>(std::move(options)));
   }
   /// This rank's share of the next episode's prompts: that of its data index. The ranks of one
   /// replica get the same share, ranks outside of the mesh none. Every rank that calls it moves on.
@@ -105,8 +105,8 @@ class Implementation<Parallel, Sync, Data, true> : LayoutStorage<Parallel>, Data
     return samples;
   }
   [[nodiscard]] data::SamplerState data_state() const requires draws_prompts {
-    expects(this->sampler.has_value(), "open_data must be called before the data state is taken");
-    return this->sampler->state();
+    expects(this->sampler_.has_value(), "open_data must be called before the data state is taken");
+    return this->sampler_->state();
   }
   /// Goes on where the state was taken; refuses a state of other data unless `accepted` allows it.
   void restore_data(data::SamplerState const& state,
@@ -123,8 +123,8 @@ class Implementation<Parallel, Sync, Data, true> : LayoutStorage<Parallel>, Data
         rank_(mesh_.rank_of(world_rank)) {}
 
   [[nodiscard]] auto& opened() requires draws_prompts {
-    expects(this->sampler.has_value(), "open_data must be called before prompts are drawn");
-    return *this->sampler;
+    expects(this->sampler_.has_value(), "open_data must be called before prompts are drawn");
+    return *this->sampler_;
   }
 
   Mesh mesh_;

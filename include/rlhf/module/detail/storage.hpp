@@ -13,10 +13,10 @@ namespace rlhf::inline v0::module_detail {
 /// The layout's sizes, data axis filled in.
 template <class Parallel>
 struct LayoutStorage {
-  Layout value{};
+  Layout layout_{};
 
-  constexpr explicit LayoutStorage(Layout layout) noexcept : value(layout) {}
-  [[nodiscard]] constexpr Layout layout(int) const noexcept { return value; }
+  constexpr explicit LayoutStorage(Layout layout) noexcept : layout_(layout) {}
+  [[nodiscard]] constexpr Layout layout(int) const noexcept { return layout_; }
 };
 template <parallel::HasStaticLayout Parallel>
 struct LayoutStorage<Parallel> {
@@ -34,7 +34,7 @@ struct LayoutStorage<Parallel> {
 
 template <class Data>
 struct DataStorage {
-  std::optional<data::SamplerOf<Data>> sampler;
+  std::optional<data::SamplerOf<Data>> sampler_{};
 };
 template <data::DrawsNothing Data>
 struct DataStorage<Data> {};
