@@ -3,19 +3,18 @@
 #pragma once
 
 #include <rlhf/comm/concepts.hpp>
+#include <rlhf/comm/detail/local_member.hpp>
+#include <rlhf/comm/detail/local_messages.hpp>
 #include <rlhf/comm/detail/local_world.hpp>
 #include <rlhf/comm/detail/reduce.hpp>
-#include <rlhf/core/clock.hpp>
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/core/units.hpp>
-#include <rlhf/tensor/pack.hpp>
 #include <rlhf/tensor/region.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,45 +38,39 @@ template <class Late = void>
 class BasicLocal {
  public:
   /// Host memory has no streams: calls are complete on return.
-  struct Stream {};
+  using Stream = detail::LocalStream;
   using RegionOf = rlhf::detail::late<Region, Late>;
 
   BasicLocal() noexcept = default;
   BasicLocal(BasicLocal&& other) noexcept
-      : queue_(std::move(other.queue_)),
-        group_(std::exchange(other.group_, nullptr)),
-        timeout_(other.timeout_),
-        calls_(other.calls_),
-        rank_(other.rank_),
-        depth_(other.depth_) {
-    other.depth_ = 0;
-  }
+      : messages_(std::move(other.messages_)),
+        member_(std::exchange(other.member_, {})),
+        depth_(std::exchange(other.depth_, 0)) {}
   BasicLocal& operator=(BasicLocal&& other) noexcept {
     BasicLocal moved(std::move(other));
-    std::swap(group_, moved.group_);  // moved gives back what was here
-    std::swap(queue_, moved.queue_);
-    timeout_ = moved.timeout_;
-    calls_ = moved.calls_;
-    rank_ = moved.rank_;
+    std::swap(member_, moved.member_);  // moved gives back what was here
+    std::swap(messages_, moved.messages_);
     depth_ = moved.depth_;
     return *this;
   }
   BasicLocal(BasicLocal const&) = delete;
   BasicLocal& operator=(BasicLocal const&) = delete;
   ~BasicLocal() {
-    if (group_ != nullptr) {
-      detail::LocalWorldState<Late>::release(group_->world, group_);
+    if (member_.group != nullptr) {
+      detail::LocalWorldState<Late>::release(member_.group->world, member_.group);
     }
   }
 
-  [[nodiscard]] int rank() const noexcept { return rank_; }
-  [[nodiscard]] int size() const noexcept { return group_ == nullptr ? 0 : group_->size(); }
+  [[nodiscard]] int rank() const noexcept { return member_.rank; }
+  [[nodiscard]] int size() const noexcept {
+    return member_.group == nullptr ? 0 : member_.group->size();
+  }
   [[nodiscard]] int world_rank(int rank) const {
     expect_member(rank, "a member");
-    return group_->world_ranks.at(static_cast<std::size_t>(rank));
+    return member_.group->world_ranks.at(static_cast<std::size_t>(rank));
   }
-  [[nodiscard]] Milliseconds timeout() const noexcept { return timeout_; }
-  void set_timeout(Milliseconds timeout) noexcept { timeout_ = timeout; }
+  [[nodiscard]] Milliseconds timeout() const noexcept { return member_.timeout; }
+  void set_timeout(Milliseconds timeout) noexcept { member_.timeout = timeout; }
 
   void broadcast(void* data, std::int64_t count, DType dtype, int root, Stream = {}) {
     expect_member(root, "the root of a broadcast");
@@ -87,10 +80,10 @@ class BasicLocal {
                                .count = count,
                                .in = data,
                                .out = data});
-    if (rank_ != root) {
-      copy(data, peers[static_cast<std::size_t>(root)].in, count * size_of(dtype));
+    if (member_.rank != root) {
+      detail::copy_bytes(data, peers[static_cast<std::size_t>(root)].in, count * size_of(dtype));
     }
-    leave();
+    member_.leave();
   }
 
   void all_reduce(void const* in, void* out, std::int64_t count, DType dtype, Reduce op,
@@ -102,9 +95,9 @@ class BasicLocal {
                                .in = in,
                                .out = out});
     // Every rank reduces its part of the elements, for all ranks.
-    detail::reduce_range(dtype, inputs(peers), outputs(peers), split_evenly(count, size(), rank_),
-                         op);
-    leave();
+    detail::reduce_range(dtype, inputs(peers), outputs(peers),
+                         split_evenly(count, size(), member_.rank), op);
+    member_.leave();
   }
 
   void all_gather(void const* in, void* out, std::int64_t count, DType dtype, Stream = {}) {
@@ -115,10 +108,10 @@ class BasicLocal {
                                .out = out});
     std::int64_t const bytes = count * size_of(dtype);
     for (int peer = 0; peer < size(); ++peer) {
-      copy(static_cast<std::byte*>(out) + peer * bytes, peers[static_cast<std::size_t>(peer)].in,
-           bytes);
+      detail::copy_bytes(static_cast<std::byte*>(out) + peer * bytes,
+                         peers[static_cast<std::size_t>(peer)].in, bytes);
     }
-    leave();
+    member_.leave();
   }
 
   void reduce_scatter(void const* in, void* out, std::int64_t count, DType dtype, Reduce op,
@@ -130,10 +123,10 @@ class BasicLocal {
                                .in = in,
                                .out = out});
     // reduce_range writes where it reads, so the output starts one block per rank earlier.
-    std::int64_t const begin = rank_ * count;
+    std::int64_t const begin = member_.rank * count;
     void* const outputs[] = {static_cast<std::byte*>(out) - begin * size_of(dtype)};
     detail::reduce_range(dtype, inputs(peers), outputs, IndexRange{begin, begin + count}, op);
-    leave();
+    member_.leave();
   }
 
   void all_to_all(void const* in, void* out, std::int64_t count, DType dtype, Stream = {}) {
@@ -145,11 +138,12 @@ class BasicLocal {
                                .out = out});
     std::int64_t const bytes = count * size_of(dtype);
     for (int peer = 0; peer < size(); ++peer) {
-      copy(static_cast<std::byte*>(out) + peer * bytes,
-           static_cast<std::byte const*>(peers[static_cast<std::size_t>(peer)].in) + rank_ * bytes,
-           bytes);
+      detail::copy_bytes(static_cast<std::byte*>(out) + peer * bytes,
+                         static_cast<std::byte const*>(peers[static_cast<std::size_t>(peer)].in) +
+                             member_.rank * bytes,
+                         bytes);
     }
-    leave();
+    member_.leave();
   }
 
   void barrier(Stream = {}) { enter({.operation = detail::Operation::barrier}); }
@@ -180,12 +174,12 @@ class BasicLocal {
   void group_end(Stream = {}) {
     expects(depth_ > 0, "group_end needs a group_start before it");
     if (--depth_ == 0) {
-      exchange();
+      messages_.exchange(member_);
     }
   }
   void group_cancel() noexcept {
     depth_ = 0;
-    queue_.clear();
+    messages_.clear();
   }
 
   /// Collective. Members of one color form a group ordered by (key, rank); `no_color` gets an empty
@@ -209,35 +203,36 @@ class BasicLocal {
       }
       members[at] = member;
     }
-    if (!members.empty() && members.front() == rank_) {
+    if (!members.empty() && members.front() == member_.rank) {
       std::vector<rlhf::detail::late<int, Late>> world_ranks;
       world_ranks.reserve(members.size());
       for (int const member : members) {
         world_ranks.push_back(world_rank(member));
       }
-      Group* const made = group_->world->make_group(std::move(world_ranks));
-      detail::Hold const hold(group_->monitor);
-      group_->splits.resize(group_->world_ranks.size());
+      Group* const made = member_.group->world->make_group(std::move(world_ranks));
+      detail::Hold const hold(member_.group->monitor);
+      member_.group->splits.resize(member_.group->world_ranks.size());
       for (int const member : members) {
-        group_->splits[static_cast<std::size_t>(member)] = made;
+        member_.group->splits[static_cast<std::size_t>(member)] = made;
       }
     }
-    leave();  // from here until the next split everybody's result stands
+    member_.leave();  // from here until the next split everybody's result stands
     if (color == no_color) {
       return {};
     }
     int place = 0;
-    while (members[static_cast<std::size_t>(place)] != rank_) {
+    while (members[static_cast<std::size_t>(place)] != member_.rank) {
       ++place;
     }
-    detail::Hold const hold(group_->monitor);
-    return {group_->splits[static_cast<std::size_t>(rank_)], place, timeout_};
+    detail::Hold const hold(member_.group->monitor);
+    return {member_.group->splits[static_cast<std::size_t>(member_.rank)], place, member_.timeout};
   }
 
   /// Makes every pending and later call of every rank of the world fail with `aborted`.
   void abort(std::string_view reason) noexcept {
-    if (group_ != nullptr) {
-      fail_world(Errc::aborted, world_rank(rank_), text(group_->name(rank_), " aborted: ", reason));
+    if (member_.group != nullptr) {
+      member_.fail_world(Errc::aborted, world_rank(member_.rank),
+                         text(member_.group->name(member_.rank), " aborted: ", reason));
     }
   }
 
@@ -247,48 +242,35 @@ class BasicLocal {
 
   using Group = detail::LocalGroup<Late>;
   using Call = detail::Call<Late>;
-  using Failure = detail::Failure<Late>;
-  using Mailbox = detail::Mailbox<Late>;
-  using Post = detail::Post<Late>;
-
-  enum class Direction : std::uint8_t { send, recv };
-  struct Transfer {
-    void* data = nullptr;
-    std::int64_t count = 0;
-    DType dtype{};
-    int peer = 0;
-    Direction direction{};
-    Post post{};
-    bool done = false;
-    std::vector<RegionOf> const* regions = nullptr;  // instead of data
-  };
+  using Transfer = detail::LocalTransfer<Late>;
+  using Direction = detail::Direction;
 
   BasicLocal(Group* group, int rank, Milliseconds timeout) noexcept
-      : group_(group),
-        timeout_(timeout),
-        rank_(rank) {}
+      : member_{.group = group, .timeout = timeout, .rank = rank} {}
 
   void enqueue(Transfer const& transfer) {
     if (transfer.count < 0) {
       fail(Errc::invalid_argument,
            text("the count of ", describe(transfer), " must not be negative"));
     }
-    queue_.push_back(transfer);
+    messages_.push(transfer);
     if (depth_ == 0) {
-      exchange();
+      messages_.exchange(member_);
     }
+  }
+
+  std::vector<Call> const& enter(Call const& call) {
+    expects(member_.group != nullptr,
+            "this communicator is empty: the rank was split off with no_color");
+    expects(depth_ == 0, "a collective cannot be called between group_start and group_end");
+    return member_.enter(call);
   }
 
   void expect_member(int rank, char const* role) const {
-    expects(group_ != nullptr, "this communicator is empty: the rank was split off with no_color");
+    expects(member_.group != nullptr,
+            "this communicator is empty: the rank was split off with no_color");
     if (rank < 0 || rank >= size()) {
       fail(Errc::invalid_argument, text(role, " must be a rank below ", size(), ", got ", rank));
-    }
-  }
-
-  static void copy(void* to, void const* from, std::int64_t bytes) noexcept {
-    if (to != from && bytes != 0) {
-      std::memcpy(to, from, static_cast<std::size_t>(bytes));
     }
   }
 
@@ -308,312 +290,10 @@ class BasicLocal {
     return outputs_;
   }
 
-  void fail_world(Errc code, int rank, std::string message) noexcept {
-    try {
-      group_->world->fail(code, rank, std::move(message));
-    } catch (...) {  // no memory for the message: the deadline of the others still holds
-    }
-  }
-
-  /// Records a failure for everybody, then throws it here.
-  [[noreturn]] void fail_with(Errc code, int rank, std::string const& message) {
-    fail_world(code, rank, message);
-    throw Error(code, message, rank);
-  }
-
-  /// This rank and its call, which is described on failure only: waits allocate nothing.
-  template <class CallOrTransfer>
-  [[nodiscard]] std::string me_in(CallOrTransfer const& what) const {
-    return text(group_->name(rank_), " in ", describe(what));
-  }
-
-  /// What ends a wait: another's failure, a member that left, the deadline. Caller holds the lock.
-  /// Returns a failure to throw, or one that is not set.
-  template <class CallOrTransfer, class Missing>
-  [[nodiscard]] Failure wait_once(Deadline const& deadline, CallOrTransfer const& what,
-                                  Missing&& missing) {
-    if (group_->failure != nullptr) {
-      return consequence(what);
-    }
-    for (int r = 0; r < size(); ++r) {
-      if (group_->left[static_cast<std::size_t>(r)] != 0 && missing(r)) {
-        return {true, Errc::aborted, world_rank(r),
-                text(me_in(what), ": waits for ", group_->name(r),
-                     ", whose function has already returned")};
-      }
-    }
-    if (group_->monitor.wait(deadline) || group_->failure != nullptr) {
-      return {};
-    }
-    std::string who;
-    int first = -1;
-    for (int r = 0; r < size(); ++r) {
-      if (missing(r)) {
-        Call const& last = group_->calls[static_cast<std::size_t>(r)];
-        who += text(first < 0 ? "" : ", ", group_->name(r), " (last collective: ", describe(last),
-                    " #", last.number, ")");
-        first = first < 0 ? r : first;
-      }
-    }
-    if (first < 0) {
-      return {};  // it came just now
-    }
-    return {true, Errc::timeout, world_rank(first),
-            text(me_in(what), ": no answer within ", timeout_.count, " ms from ", who)};
-  }
-
-  template <class CallOrTransfer>
-  [[nodiscard]] Failure consequence(CallOrTransfer const& what) const {
-    Failure const& root = *group_->failure;
-    return {true, Errc::aborted, root.rank, text(me_in(what), ": stopped because ", root.message)};
-  }
-
-  /// Waits until every member made this call; returns what each of them passed.
-  std::vector<Call> const& enter(Call call) {
-    expects(group_ != nullptr, "this communicator is empty: the rank was split off with no_color");
-    expects(depth_ == 0, "a collective cannot be called between group_start and group_end");
-    if (call.count < 0) {
-      fail(Errc::invalid_argument, text("the count of ", describe(call), " must not be negative"));
-    }
-    call.number = ++calls_;
-    Failure failure;
-    {
-      detail::Hold const hold(group_->monitor);
-      if (group_->failure != nullptr) {
-        failure = consequence(call);
-      } else {
-        group_->calls[static_cast<std::size_t>(rank_)] = call;
-        std::uint64_t const round = group_->arrivals;
-        if (++group_->arrived == size()) {
-          failure = compare_calls();
-          if (!failure.set) {
-            group_->arrived = 0;
-            ++group_->arrivals;
-            group_->monitor.notify_all();
-          }
-        } else {
-          Deadline const deadline = Deadline::after(timeout_);
-          while (group_->arrivals == round && !failure.set) {
-            failure = wait_once(deadline, call, [&](int r) {
-              return group_->calls[static_cast<std::size_t>(r)].number < call.number;
-            });
-            if (group_->arrivals != round) {
-              failure = {};  // everybody came in the meantime: the call goes on
-            }
-          }
-        }
-      }
-    }
-    if (failure.set) {
-      fail_with(failure.code, failure.rank, failure.message);
-    }
-    return group_->calls;
-  }
-
-  /// Whether all members made the same call; if not, the first that made another than most is at
-  /// fault. Caller holds the lock and is the last to arrive.
-  [[nodiscard]] Failure compare_calls() const {
-    auto const call_of = [&](int r) -> Call const& {
-      return group_->calls[static_cast<std::size_t>(r)];
-    };
-    auto const first_unlike = [&](int usual) {
-      int r = 0;
-      while (r < size() && call_of(r).same_as(call_of(usual))) {
-        ++r;
-      }
-      return r;
-    };
-    if (first_unlike(0) == size()) {
-      return {};
-    }
-    int usual = 0;
-    int most = 0;
-    for (int candidate = 0; candidate < size(); ++candidate) {
-      int alike = 0;
-      for (int r = 0; r < size(); ++r) {
-        alike += call_of(r).same_as(call_of(candidate)) ? 1 : 0;
-      }
-      if (alike > most) {
-        most = alike;
-        usual = candidate;
-      }
-    }
-    int const odd = first_unlike(usual);
-    auto const who = [&](int r) {
-      return text(group_->name(r), " ", describe(call_of(r)), " #", call_of(r).number);
-    };
-    return {true, Errc::rank_mismatch, world_rank(odd),
-            text("ranks made different calls: ", who(usual), ", ", who(odd))};
-  }
-
-  /// Waits until every member is done with the others' buffers. Certain to happen: whoever entered
-  /// only copies memory until it leaves.
-  void leave() noexcept {
-    detail::Hold const hold(group_->monitor);
-    std::uint64_t const round = group_->departures;
-    if (++group_->departed == size()) {
-      group_->departed = 0;
-      ++group_->departures;
-      group_->monitor.notify_all();
-    } else {
-      while (group_->departures == round) {
-        group_->monitor.wait();
-      }
-    }
-  }
-
-  /// Makes all queued sends and receives, together.
-  void exchange() {
-    Failure failure;
-    {
-      detail::Hold const hold(group_->monitor);
-      failure = post_and_receive();
-      withdraw();
-    }
-    queue_.clear();
-    if (failure.set) {
-      fail_with(failure.code, failure.rank, failure.message);
-    }
-  }
-
-  /// Caller holds the lock.
-  [[nodiscard]] Failure post_and_receive() {
-    for (Transfer& transfer : queue_) {
-      if (transfer.direction == Direction::send) {
-        transfer.post = {transfer.data, transfer.count,       transfer.dtype,
-                         transfer.peer, Post::State::waiting, transfer.regions};
-        group_->mailbox(rank_, transfer.peer).posts.push_back(&transfer.post);
-      }
-    }
-    group_->monitor.notify_all();
-    Deadline const deadline = Deadline::after(timeout_);
-    for (;;) {
-      Failure failure;
-      if (receive_ready(failure) && !failure.set) {
-        continue;  // time passed while copying: look again before waiting
-      }
-      if (failure.set) {
-        return failure;
-      }
-      Transfer const* const open = first_open();
-      if (open == nullptr) {
-        return {};
-      }
-      failure = wait_once(deadline, *open, [&](int r) { return waits_for(r); });
-      if (failure.set && first_open() != nullptr) {
-        return failure;
-      }
-    }
-  }
-
-  /// Moves a message's elements from where they lie to where they belong. Without the lock.
-  static void deliver(Transfer const& want, Post const& post) {
-    HostPacker<Stream> const packer;
-    if (post.regions != nullptr && want.regions != nullptr) {
-      packer.copy(*post.regions, *want.regions);
-    } else if (post.regions != nullptr) {
-      packer.pack(*post.regions, static_cast<std::byte*>(want.data));
-    } else if (want.regions != nullptr) {
-      packer.unpack(*want.regions, static_cast<std::byte const*>(post.data));
-    } else {
-      copy(want.data, post.data, want.count * size_of(want.dtype));
-    }
-  }
-
-  /// Takes every message that has arrived for an open receive. True when one was taken.
-  bool receive_ready(Failure& failure) {
-    bool taken = false;
-    for (std::size_t i = 0; i < queue_.size(); ++i) {
-      Transfer& want = queue_[i];
-      if (want.direction != Direction::recv || want.done || earlier_open_recv(i)) {
-        continue;
-      }
-      Mailbox& mailbox = group_->mailbox(want.peer, rank_);
-      if (mailbox.empty() || group_->failure != nullptr) {
-        continue;
-      }
-      Post& post = *mailbox.front();
-      if (post.count != want.count || post.dtype != want.dtype) {
-        failure = {
-            true, Errc::rank_mismatch, world_rank(want.peer),
-            text(group_->name(want.peer), " sent ", post.count, " x ", rlhf::to_string(post.dtype),
-                 ", ", me_in(want), " expects another size or type")};
-        return taken;
-      }
-      mailbox.pop();
-      post.state = Post::State::copying;
-      group_->monitor.unlock();
-      deliver(want, post);
-      group_->monitor.lock();
-      post.state = Post::State::done;
-      want.done = true;
-      taken = true;
-      group_->monitor.notify_all();
-    }
-    return taken;
-  }
-
-  [[nodiscard]] bool earlier_open_recv(std::size_t index) const noexcept {
-    for (std::size_t i = 0; i < index; ++i) {
-      if (queue_[i].direction == Direction::recv && !queue_[i].done &&
-          queue_[i].peer == queue_[index].peer) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  [[nodiscard]] static bool is_open(Transfer const& transfer) noexcept {
-    return transfer.direction == Direction::recv ? !transfer.done
-                                                 : transfer.post.state != Post::State::done;
-  }
-  [[nodiscard]] Transfer const* first_open() const noexcept {
-    for (Transfer const& transfer : queue_) {
-      if (is_open(transfer)) {
-        return &transfer;
-      }
-    }
-    return nullptr;
-  }
-  [[nodiscard]] bool waits_for(int peer) const noexcept {
-    for (Transfer const& transfer : queue_) {
-      if (transfer.peer == peer && is_open(transfer)) {
-        return true;
-      }
-    }
-    return false;
-  }
-  [[nodiscard]] static std::string describe(Transfer const& transfer) {
-    return text(transfer.direction == Direction::send ? "send(" : "recv(", transfer.count, " x ",
-                rlhf::to_string(transfer.dtype),
-                transfer.direction == Direction::send ? ", to rank " : ", from rank ",
-                transfer.peer, ")");
-  }
-  [[nodiscard]] static std::string describe(Call const& call) { return detail::describe(call); }
-
-  /// Takes back what nobody read, and waits for whoever is reading. Caller holds the lock.
-  void withdraw() noexcept {
-    for (Transfer& transfer : queue_) {
-      if (transfer.direction != Direction::send) {
-        continue;
-      }
-      while (transfer.post.state == Post::State::copying) {
-        group_->monitor.wait();
-      }
-      if (transfer.post.state == Post::State::waiting) {
-        Mailbox& mailbox = group_->mailbox(rank_, transfer.peer);
-        mailbox.withdraw(&transfer.post);
-      }
-    }
-  }
-
-  std::vector<Transfer> queue_;
   std::vector<rlhf::detail::late<void const*, Late>> inputs_;
   std::vector<rlhf::detail::late<void*, Late>> outputs_;
-  Group* group_ = nullptr;
-  Milliseconds timeout_{30'000};
-  std::uint64_t calls_ = 0;
-  int rank_ = 0;
+  detail::LocalMessages<Late> messages_;
+  detail::LocalMember<Late> member_;
   int depth_ = 0;
 };
 
