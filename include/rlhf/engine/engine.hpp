@@ -28,8 +28,9 @@ namespace rlhf::inline v0 {
 /// the engine with the same parts; a rank works where its modules' meshes have it. Rows go from the
 /// ranks that make them to those that need them, dealt to the shares of each module anew
 /// (`engine/spread.hpp`), so results do not depend on the number of ranks. A share without rows is
-/// not asked. Of an episode: `before_episode` of every model; stages in order; training; syncs that
-/// are due; `after_episode`; checkpoint; evaluation.
+/// not asked by stages and computations; trainers step on all shares. Of an episode:
+/// `before_episode` of every model; stages in order; training; syncs that are due; `after_episode`;
+/// checkpoint; evaluation.
 ///
 /// **Ahead.** With `episodes_ahead` = n > 0, modules whose ranks train nothing generate episode
 /// e + n while the others train on e; everything else is as before. The rounds are in lockstep,
@@ -37,9 +38,11 @@ namespace rlhf::inline v0 {
 /// links' frequency - 1 episodes behind at most. Waits of the communicator must be long enough for
 /// the difference between the two.
 ///
-/// **Checkpoints** hold every model's files, the sampler's state, and the rollouts in flight; a
-/// run that was killed goes on as if it had not been. Written behind an episode at whose end
-/// all links were synced.
+/// **Checkpoints** hold every model's files, the sampler's state, the rollouts in flight and those
+/// that trainers keep (`TrainOptions::replay_episodes`); a run that was killed goes on as if it had
+/// not been, on other ranks and layouts, too, as far as models load their files there. Written
+/// behind an episode at whose end all links were synced. Stages may keep what they make of the
+/// episode behind it (`StageOptions::save_outputs`).
 ///
 /// Errors: those of hooks and of the communicator, with the part, its phase and the episode in
 /// front; the other ranks' waits end with it. Thread safety: one caller a rank. The models and
