@@ -29,8 +29,8 @@ namespace rlhf::inline v0 {
 /// ranks that make them to those that need them, dealt to the shares of each module anew
 /// (`engine/spread.hpp`), so results do not depend on the number of ranks. A share without rows is
 /// not asked by stages and computations; trainers step on all shares. Of an episode:
-/// `before_episode` of every model; stages in order; training; syncs that are due; `after_episode`;
-/// checkpoint; evaluation.
+/// `before_episode` of every model; stages in order; training; `after_episode`; syncs that are due;
+/// evaluation; checkpoint.
 ///
 /// **Ahead.** With `episodes_ahead` = n > 0, modules whose ranks train nothing generate episode
 /// e + n while the others train on e; everything else is as before. The rounds are in lockstep,
