@@ -5,6 +5,7 @@
 #include <rlhf/comm/local.hpp>
 #include <rlhf/core/config.hpp>
 
+#include <cstdio>
 #include <exception>
 #include <string>
 #include <type_traits>
@@ -16,6 +17,8 @@ namespace rlhf::inline v0::comm {
 /// Settings of a world of threads.
 struct LocalOptions {
   Milliseconds timeout{30'000};  ///< Longest wait of any call.
+  /// Whether `run_local` says on stderr which ranks have not returned so long after a failure.
+  bool warn = true;
 };
 
 /// A world of `ranks` communicators for threads that the caller owns.
@@ -65,6 +68,24 @@ class LocalWorld {
   void leave(int rank) { world_->leave(rank); }
   void fail(int rank, Errc code, std::string message) {
     world_->fail(code, rank, std::move(message));
+  }
+  /// Waits until every rank has left; after a failure for `patience` only. Empty, or a sentence
+  /// that names the ranks that have not.
+  [[nodiscard]] std::string wait_for_ranks(Milliseconds patience) const {
+    detail::Hold const hold(world_->monitor);
+    while (!world_->failure.set && !world_->remaining().empty()) {
+      world_->monitor.wait();
+    }
+    Deadline const deadline = Deadline::after(patience);
+    while (!world_->remaining().empty()) {
+      if (!world_->monitor.wait(deadline) && !world_->remaining().empty()) {
+        return text("rank ", world_->remaining(), " of ", ranks_, " has not returned ",
+                    patience.count,
+                    " ms after a failure; a thread cannot be ended from outside, so ",
+                    "the program waits for it. The failure: ", world_->failure.message);
+      }
+    }
+    return {};
   }
   /// Throws the first failure of the world, if there was one.
   void rethrow() const {
@@ -118,7 +139,8 @@ struct RankThread {
 /// Runs `function(Local)` on `ranks` threads, one a rank, and returns when all have ended.
 ///
 /// When a rank throws, the others' pending and later calls fail; after all have ended, the first
-/// failure is thrown here as an `Error` that names the rank.
+/// failure is thrown here as an `Error` that names the rank. A rank that does not return, because
+/// it is stuck in code of its own, is named on stderr (`LocalOptions::warn`), since that must wait.
 template <class Function>
   requires std::is_invocable_v<Function&, Local>
 void run_local(int ranks, Function function, LocalOptions options = {}) {
@@ -133,8 +155,15 @@ void run_local(int ranks, Function function, LocalOptions options = {}) {
     if (status != 0) {
       world.fail(rank, Errc::io, text("the system refused thread ", rank, " of ", ranks));
       threads.pop_back();
+      for (int absent = rank; absent < ranks; ++absent) {
+        world.leave(absent);
+      }
       break;
     }
+  }
+  std::string const stuck = world.wait_for_ranks(options.timeout);
+  if (!stuck.empty() && options.warn) {
+    std::fprintf(stderr, "rlhf: %s\n", stuck.c_str());
   }
   for (auto& thread : threads) {
     pthread_join(thread.thread, nullptr);

@@ -1,8 +1,10 @@
 #include <rlhf/comm/local_world.hpp>
 #include <rlhf/comm/operations.hpp>
+#include <rlhf/core/clock.hpp>
 
 #include <atomic>
 #include <cstddef>
+#include <cstdio>
 #include <span>
 #include <string>
 #include <thread>
@@ -10,6 +12,8 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+
+#include <unistd.h>
 
 namespace comm = rlhf::comm;
 using comm::Local;
@@ -154,4 +158,77 @@ TEST_CASE("a moved communicator goes on counting its calls") {
 TEST_CASE("the library's communicators model Communicator") {
   CHECK(comm::Communicator<Local>);
   CHECK_FALSE(comm::Communicator<int>);
+}
+
+namespace {
+
+/// Takes what is written to stderr, and gives it back at the end.
+class StandardError {
+ public:
+  StandardError() : file_(std::tmpfile()), before_(::dup(2)) {
+    REQUIRE(file_ != nullptr);
+    ::dup2(::fileno(file_), 2);
+  }
+  StandardError(StandardError const&) = delete;
+  StandardError& operator=(StandardError const&) = delete;
+  ~StandardError() {
+    ::dup2(before_, 2);
+    ::close(before_);
+    std::fclose(file_);
+  }
+  [[nodiscard]] std::string text() const {
+    std::string out(4096, ' ');
+    ssize_t const size = ::pread(::fileno(file_), out.data(), out.size(), 0);
+    out.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    return out;
+  }
+
+ private:
+  std::FILE* file_;
+  int before_;
+};
+
+}  // namespace
+
+TEST_CASE("a rank that is stuck in code of its own is named while the others' failure waits") {
+  StandardError const captured;
+  std::atomic<bool> released{false};
+  std::thread watcher([&] {  // lets the stuck rank go once it was named
+    rlhf::Deadline const deadline = rlhf::Deadline::after(rlhf::Milliseconds{20'000});
+    while (captured.text().find("has not returned") == std::string::npos && !deadline.passed()) {
+      std::this_thread::yield();
+    }
+    released = true;
+  });
+  Error const error = error_of([&] {
+    comm::run_local(3,
+                    [&](Local world) {
+                      while (world.rank() == 1 && !released) {
+                        std::this_thread::yield();
+                      }
+                      if (world.rank() != 1) {
+                        world.barrier();
+                      }
+                    },
+                    {.timeout = rlhf::Milliseconds{50}});
+  });
+  watcher.join();
+  CHECK(error.code() == Errc::timeout);
+  CHECK(error.rank() == 1);
+  std::string const said = captured.text();
+  CHECK_MESSAGE(said.find("rlhf: rank 1 of 3 has not returned 50 ms after a failure") == 0, said);
+  CHECK_MESSAGE(said.find("no answer within 50 ms") != std::string::npos, said);
+}
+
+TEST_CASE("ranks that return in time are not named") {
+  StandardError const captured;
+  CHECK(error_of([&] {
+          comm::run_local(3, [&](Local world) {
+            if (world.rank() == 1) {
+              throw Error(Errc::io, "the test wants it");
+            }
+            world.barrier();
+          });
+        }).rank() == 1);
+  CHECK(captured.text().empty());
 }

@@ -181,6 +181,7 @@ struct LocalWorldState {
       return;
     }
     failure = Failure<Late>{true, code, rank, std::move(message)};
+    monitor.notify_all();
     for (LocalGroup<Late>* const group : groups) {
       Hold const hold_group(group->monitor);
       group->failure = &failure;
@@ -192,6 +193,7 @@ struct LocalWorldState {
   void leave(int world_rank) {
     Hold const hold(monitor);
     left[static_cast<std::size_t>(world_rank)] = 1;
+    monitor.notify_all();
     for (LocalGroup<Late>* const group : groups) {
       Hold const hold_group(group->monitor);
       for (std::size_t i = 0; i < group->world_ranks.size(); ++i) {
@@ -201,6 +203,17 @@ struct LocalWorldState {
       }
       group->monitor.notify_all();
     }
+  }
+
+  /// Ranks that have not left, as text. Caller holds the lock.
+  [[nodiscard]] std::string remaining() const {
+    std::string out;
+    for (std::size_t r = 0; r < left.size(); ++r) {
+      if (left[r] == 0) {
+        out += text(out.empty() ? "" : ", ", r);
+      }
+    }
+    return out;
   }
 
   /// A new group with one reference a member.
