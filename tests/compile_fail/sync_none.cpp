@@ -1,5 +1,5 @@
 // expected-error: [rlhf:sync.none] the destination's SyncPolicy is sync::None
-// expected-error: give it sync::Broadcast, sync::PointToPoint or sync::TwoStage
+// expected-error: give it sync::Reshard, sync::Broadcast
 // max-errors: 1
 // A destination that is never synced.
 #include "sync_program.hpp"

@@ -4,6 +4,7 @@
 
 #include <rlhf/checkpoint/store.hpp>
 #include <rlhf/core/config.hpp>
+#include <rlhf/core/error.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/core/text.hpp>
 #include <rlhf/data/text_record.hpp>
@@ -53,14 +54,29 @@ class BasicFilesToSave {
 template <class Late = void>
 class BasicFilesToLoad {
  public:
-  BasicFilesToLoad(BasicStore<Late> const& store, std::int64_t step, std::string model, int rank)
+  /// @param moved Whether the model lay otherwise, on other ranks or by another layout, when it was
+  /// saved.
+  BasicFilesToLoad(BasicStore<Late> const& store, std::int64_t step, std::string model, int rank,
+                   bool moved = false)
       : store_(&store),
         model_(std::move(model)),
         step_(step),
-        rank_(rank) {}
+        rank_(rank),
+        moved_(moved) {}
 
-  /// The bytes that this rank wrote. Errors: those of `Store::read`.
+  /// Whether the model lay otherwise when it was saved, so that a rank's files are not its own.
+  [[nodiscard]] bool moved() const noexcept { return moved_; }
+
+  /// The bytes that this rank wrote. Errors: those of `Store::read`; invalid_argument where the
+  /// model has moved, since they may be another part of it.
   [[nodiscard]] std::vector<rlhf::detail::late<std::byte, Late>> read(std::string_view name) const {
+    if (moved_) {
+      fail(Errc::invalid_argument,
+           text("the model ", model_, " lay on other ranks or in another layout when step ", step_,
+                " was saved, so that the file ", name, " of this rank may be another part of it; ",
+                "read the ranks' files by read(name, rank), which ones there are say ranks(name), ",
+                "or go on with the ranks and the layout as they were"));
+    }
     return read(name, rank_);
   }
   /// The bytes that another rank wrote, for a model that is laid out anew.
@@ -93,6 +109,7 @@ class BasicFilesToLoad {
   std::string model_;
   std::int64_t step_;
   int rank_;
+  bool moved_;
 };
 
 using FilesToSave = BasicFilesToSave<>;

@@ -93,19 +93,18 @@ concept HasAbort = requires(C& c) {
 ///
 /// | expression | meaning |
 /// |---|---|
-/// | `rank()`, `size()` | this rank's place, number of ranks; `size() == 0` in the communicator
-/// that `split` gives to `no_color` | | `world_rank(r)` | the rank of member `r` in the world that
-/// this group was split from | | `broadcast(p, n, type, root, stream)` | `n` elements of root's `p`
-/// arrive in everyone's `p` | | `all_reduce(in, out, n, type, op, stream)` | element-wise over
-/// ranks; `in == out` allowed | | `all_gather(in, out, n, type, stream)` | `out` (size x n) holds
-/// rank r's `in` at r x n; in place where `in == out + rank x n` | | `reduce_scatter(in, out, n,
-/// type, op, stream)` | `in` (size x n); rank r gets block r reduced; in place where `out == in +
-/// rank x n` | | `all_to_all(in, out, n, type, stream)` | block b of `in` goes to rank b, which
-/// finds it at block r of `out`; not in place | | `send`, `recv` | pairs match in order; inside
-/// `group_start`/`group_end` all of them progress together | | `group_cancel()` | forgets what was
-/// queued since `group_start` | | `barrier(stream)` | nobody leaves before everybody came | |
-/// `split(color, key)` | collective; members of one color form a group ordered by (key, rank) | |
-/// `abort(reason)` | makes every pending and later call of every rank of the world fail |
+/// | `rank()`, `size()` | this rank's place, number of ranks; `size() == 0` in the communicator that `split` gives to `no_color` |
+/// | `world_rank(r)` | the rank of member `r` in the world that this group was split from |
+/// | `broadcast(p, n, type, root, stream)` | `n` elements of root's `p` arrive in everyone's `p` |
+/// | `all_reduce(in, out, n, type, op, stream)` | element-wise over ranks; `in == out` allowed |
+/// | `all_gather(in, out, n, type, stream)` | `out` (size x n) holds rank r's `in` at r x n; in place where `in == out + rank x n` |
+/// | `reduce_scatter(in, out, n, type, op, stream)` | `in` (size x n); rank r gets block r reduced; in place where `out == in + rank x n` |
+/// | `all_to_all(in, out, n, type, stream)` | block b of `in` goes to rank b, which finds it at block r of `out`; not in place |
+/// | `send`, `recv` | pairs match in order; inside `group_start`/`group_end` all of them progress together |
+/// | `group_cancel()` | forgets what was queued since `group_start` |
+/// | `barrier(stream)` | nobody leaves before everybody came |
+/// | `split(color, key)` | collective; members of one color form a group ordered by (key, rank) |
+/// | `abort(reason)` | makes every pending and later call of every rank of the world fail |
 ///
 /// Rules that a compiler cannot check: all ranks of a communicator make the same calls in the same
 /// order; calls take effect in stream order; **every wait has a deadline**: a rank that dies,

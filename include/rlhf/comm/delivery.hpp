@@ -33,13 +33,12 @@ struct BasicDelivery {
 ///
 /// | expression | meaning |
 /// |---|---|
-/// | `P::Courier<C>(world, packer, views)` | collective; `views` are this rank's destination memory
-/// | | `c.takes(source, destinations)` | whether it can serve them: the same answer on every rank |
+/// | `P::Courier<C>(world, packer, views)` | collective; `views` are this rank's destination memory |
+/// | `c.takes(source, destinations)` | whether it can serve them: the same answer on every rank |
 /// | `c.takes_copies()` | whether copies of a rank to itself are deliveries, too |
 /// | `c.bind(deliveries)` | collective: prepares to deliver these, at every run |
-/// | `c.start(stream)`, `c.join(stream)` | begins behind what the stream has; the stream goes on
-/// behind it | | `c.check(name)` | when the stream is done: throws what went wrong; `name(delivery,
-/// piece)` says what |
+/// | `c.start(stream)`, `c.join(stream)` | begins behind what the stream has; the stream goes on behind it |
+/// | `c.check(name)` | when the stream is done: throws what went wrong; `name(delivery, piece)` says what |
 template <class P, class C>
 concept HasCourier = requires {
   typename P::template Courier<C>;

@@ -31,15 +31,25 @@ namespace rlhf::inline v0::config {
 
 namespace detail {
 
+/// Whether a link brings weights to a model.
+[[nodiscard]] inline bool is_destination(Config const& config, std::string const& name) {
+  bool found = false;
+  for (auto const& link : config.links) {
+    found = found || link.value.destination == name;
+  }
+  return found;
+}
+
 inline void check_pair(Config const& config, Link const& link, Model const& source,
                        Model const& destination, Checks const& checks) {
-  checks.require(source.trainable, "source", "does not train (models.", link.source,
-                 ".trainable is false), so its weights never change");
-  checks.require(
-      config.runtime.max_version_lag == 0 || !share_ranks(config, link.source, link.destination),
-      "destination", "shares ranks with ", link.source,
-      ", so generation cannot overlap training: set runtime.max_version_lag, which is ",
-      config.runtime.max_version_lag, ", to 0, or take them apart in colocation");
+  bool const changes = source.trainable || is_destination(config, link.source);
+  checks.require(changes, "source", "does not train (models.", link.source,
+                 ".trainable is false) and no link brings it weights, so they never change");
+  checks.require(config.runtime.max_version_lag == 0 || frequency_of(config, link) == 0 ||
+                     !share_ranks(config, link.source, link.destination),
+                 "destination", "shares ranks with ", link.source,
+                 ", so generation cannot overlap training: set runtime.max_version_lag, which is ",
+                 config.runtime.max_version_lag, ", to 0, or take them apart in colocation");
   if (policy_of(config, link) == LinkPolicy::two_stage &&
       source.layout().fault() == LayoutFault::none &&
       destination.layout().fault() == LayoutFault::none) {

@@ -111,6 +111,9 @@ inline void check_model(Config const& config, std::string const& name, Model con
                  "drop_last", "contradicts data_exhaustion, which is retain; set one of them");
   checks.require(!model.enable_stage_resume || config.runtime.enable_resume_training,
                  "enable_stage_resume", "needs runtime.enable_resume_training, which is false");
+  checks.require(!model.enable_stage_resume || config.runtime.save_episode_interval > 0,
+                 "enable_stage_resume",
+                 "needs checkpoints to go on from: set runtime.save_episode_interval, which is 0");
   checks.require(!model.lora.enable_lora || !model.lora.lora_layer.empty(), "lora.lora_layer",
                  "names no class of layers, so nothing would be trained");
   checks.require(!model.force_free_memory || model.offloads_weights() || model.frees_gradients() ||

@@ -3,21 +3,29 @@
 ///
 /// `adapters/config_json.hpp` reads them from files. What differs from the reference:
 ///
-/// | | reference | here |
+/// |  | reference | here |
 /// |---|---|---|
-/// | `"10"` where a number is wanted | becomes 10.0, so whole numbers refuse it | refused: write 10
-/// | | whole number where one with a fraction is wanted | refused | taken | | `1e3`, `10.0` where a
-/// whole number is wanted | refused | taken, being whole | | bool for a number, number for a bool |
-/// depends on the section | refused | | unknown keys | kept (runtime), dropped (models) | refused,
-/// with the nearest known one | | a key twice in one section | the last counts | refused, with both
-/// lines | | `${NAME:http://host:80}` | cut at the second colon | all behind the first colon | |
-/// `${NAME}`, not set | None and a warning | refused | | `${...}` in lists | left as it is |
-/// replaced | | includes that include each other | no end | refused | | `num_replica` | overwritten
-/// | compared with what the ranks make | | global batch / micro batch / data parallel | rounded
-/// down | must divide | | FSDP with tensor, pipeline, expert | refused | allowed; ZeRO is refused
-/// as there | | model file | becomes `model_args`, its parallel sizes win | is the section; what
-/// names it wins | | a limit of 0 checkpoints | deletes the new one | keeps all | | sections
-/// without a deadline | wait without end | refused |
+/// | `"10"` where a number is wanted | becomes 10.0, so whole numbers refuse it | refused: write 10 |
+/// | whole number where one with a fraction is wanted | refused | taken |
+/// | `1e3`, `10.0` where a whole number is wanted | refused | taken, being whole |
+/// | bool for a number, number for a bool | depends on the section | refused |
+/// | unknown keys | kept (runtime), dropped (models) | refused, with the nearest known one |
+/// | a key twice in one section | the last counts | refused, with both lines |
+/// | `${NAME:http://host:80}` | cut at the second colon | all behind the first colon |
+/// | `${NAME}`, not set | None and a warning | refused |
+/// | `${...}` in lists | left as it is | replaced |
+/// | includes that include each other | no end | refused |
+/// | `num_replica` | overwritten | compared with what the ranks make |
+/// | global batch / micro batch / data parallel | rounded down | must divide |
+/// | FSDP with tensor, pipeline, expert | refused | allowed; ZeRO is refused as there |
+/// | model file | becomes `model_args`, its parallel sizes win | is the section; what names it wins |
+/// | a limit of 0 checkpoints | deletes the new one | keeps all |
+///
+/// `config::link_options`, `visit_policy`, `visit_data_policy`, `rank_plan` and, of
+/// engine/from_config.hpp, `options_of`, `train_options_of`, `stage_options_of` act on settings.
+/// What no one of them takes (deadlines, loggers, files of metrics, evaluation prompts, threads of
+/// loaders) is for the program, which gives it to the part of the library that it names; a few have
+/// no effect here and say so.
 #pragma once
 
 #include <rlhf/config/link.hpp>

@@ -55,7 +55,8 @@ struct EpisodeSettings {
                                                           ///< `train_micro_batch_size`.
   ShuffleMode training_shuffle_mode = ShuffleMode::batch;
   StreamType stream_data_loader_type = StreamType::fixed;
-  std::int64_t max_relay_episode = 0;     ///< Episodes trained on again; 0: none, -1: all.
+  std::int64_t max_relay_episode =
+      0;  ///< Newest episodes trained on together; 0 and 1: one, -1: all.
   std::int64_t relay_episode_offset = 0;  ///< Episodes before it are trained on once only.
   std::int64_t max_version_lag =
       0;  ///< Syncs that rollouts may be behind: 0 on-policy, 1 one step.
@@ -92,7 +93,7 @@ struct EpisodeSettings {
     visit("stream_data_loader_type", self.stream_data_loader_type, anything(),
           "micro-batches by sample_per_episode, or by the rollouts that came");
     visit("max_relay_episode", self.max_relay_episode, between(-1, largest_count),
-          "episodes whose rollouts are trained on again; 0: none, -1: all");
+          "newest episodes whose rollouts are trained on together; 0 and 1: its own, -1: all");
     visit("relay_episode_offset", self.relay_episode_offset, between(0, largest_count),
           "episodes before this one are trained on once only");
     visit("max_version_lag", self.max_version_lag, between(0, largest_count),

@@ -100,7 +100,8 @@ struct Model {
   bool free_grad_buffers = false;
   bool offload_optimizer_states = false;
   bool free_memory = false;        ///< All of the three; of a frozen module, its weights.
-  bool force_free_memory = false;  ///< Also where the module shares its ranks with none.
+  bool force_free_memory = false;  ///< Also where the module shares its ranks with none, as engines
+                                   ///< do in any case.
   Lora lora{};
   BatchGeneration batch_generation{};
   Value model_args{};  ///< The program's own keys. See `read_section`.

@@ -34,9 +34,10 @@ struct SyncSettings {
   CommType param_sync_comm_type = CommType::broadcast;
   std::int64_t param_sync_max_workers = -1;  ///< No effect here: no threads drive a sync.
   ExpertCommType routed_expert_regrouping_comm_type = ExpertCommType::alltoall;
-  bool free_sync_collective_group = false;  ///< Links are made anew for each sync.
+  bool free_sync_collective_group = false;  ///< No effect here: links keep their groups.
   bool validate_param_sync = false;         ///< Every sync is verified by fingerprints.
-  std::int64_t bucket_size_mb_in_memory_manager = 1024;  ///< MiB of an offload buffer; from 1.
+  /// No effect here: what is offloaded moves as it lies. From 1.
+  std::int64_t bucket_size_mb_in_memory_manager = 1024;
 
   bool operator==(SyncSettings const&) const = default;
 
@@ -52,11 +53,11 @@ struct SyncSettings {
     visit("routed_expert_regrouping_comm_type", self.routed_expert_regrouping_comm_type, anything(),
           "how experts travel in links with the policy experts");
     visit("free_sync_collective_group", self.free_sync_collective_group, anything(),
-          "links are made for each sync and destroyed behind it");
+          "no effect here");
     visit("validate_param_sync", self.validate_param_sync, anything(),
           "every sync is verified by fingerprints unless its link says otherwise");
     visit("bucket_size_mb_in_memory_manager", self.bucket_size_mb_in_memory_manager,
-          between(1, 1 << 20), "MiB of a buffer that offloading moves at once");
+          between(1, 1 << 20), "no effect here");
   }
 };
 

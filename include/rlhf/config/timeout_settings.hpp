@@ -8,7 +8,9 @@
 
 namespace rlhf::inline v0::config {
 
-/// The section `runtime.timeouts`. Milliseconds, from 1 to a week; no wait is without end.
+/// The section `runtime.timeouts`. Milliseconds, from 1 to a week, for the program to give to what
+/// waits: `communication_ms` to `comm::LocalOptions` or `nccl::Options`, `data_ms` to
+/// `data::LoaderOptions`, and so on. Engines wait as long as their communicator does.
 struct TimeoutSettings {
   std::int64_t setup_ms = 1'800'000;        ///< Until all modules are set up.
   std::int64_t communication_ms = 600'000;  ///< One call of a communicator.

@@ -118,12 +118,11 @@ concept HasFill = HasPermutation<O> && requires(typename O::Permutation const& o
 ///
 /// | expression | meaning |
 /// |---|---|
-/// | `O::Permutation order(seed, epoch, size)` | the order of one epoch; a pure function of the
-/// three | | `order[position]` | which item comes at `position`; a bijection of 0 <= position <
-/// size | | `O::name` (optional, `std::string_view`) | stored with checkpoints, so that a resume
-/// under another order is refused | | `O::largest_size` (optional, `std::int64_t`) | the largest
-/// `size` the order can serve | | `order.fill(first, count, out)` and the constant `int block`
-/// (optional) | the items at `count` positions, at most `block`, where that is quicker than `[]` |
+/// | `O::Permutation order(seed, epoch, size)` | the order of one epoch; a pure function of the three |
+/// | `order[position]` | which item comes at `position`; a bijection of 0 <= position < size |
+/// | `O::name` (optional, `std::string_view`) | stored with checkpoints, so that a resume under another order is refused |
+/// | `O::largest_size` (optional, `std::int64_t`) | the largest `size` the order can serve |
+/// | `order.fill(first, count, out)` and the constant `int block` (optional) | the items at `count` positions, at most `block`, where that is quicker than `[]` |
 ///
 /// Models: `TorchOrder`, `KeyedOrder`, `SequentialOrder`.
 template <class O>

@@ -83,6 +83,8 @@ template <class Node>
 inline constexpr bool makes_batch<Node, NodeKind::stage> =
     is_batch_of<BatchOf<typename Node::Model>, typename Node::Inputs>;
 template <class Node>
+inline constexpr bool makes_batch<Node, NodeKind::compute> = Node::only_looks;
+template <class Node>
 inline constexpr bool makes_batch<Node, NodeKind::train> =
     is_batch_of<TrainBatchOf<typename Node::Model>, typename Node::Inputs>;
 
@@ -112,9 +114,14 @@ struct Graph<true, Nodes...> {
                                   has_producers<typename Nodes::Inputs, Nodes...>));
 };
 
+/// Whether what some node makes is not known, which is said already.
+template <class... Nodes>
+inline constexpr bool is_refused = (false || ... ||
+                                    std::is_same_v<typename Nodes::Output, model_detail::Refused>);
+
 template <class Value, class Node, class... Nodes>
 struct CheckInput {
-  static_assert(producer_count<Value, Nodes...> != 0,
+  static_assert(producer_count<Value, Nodes...> != 0 || is_refused<Nodes...>,
                 "[rlhf:engine.no_producer] a stage needs a value that no stage makes: the first "
                 "argument of this CheckInput; add the stage that makes it, or mend the Inputs of "
                 "the one that needs it");

@@ -9,6 +9,7 @@
 #include <rlhf/engine/spread.hpp>
 #include <rlhf/sync/link_options.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -43,10 +44,13 @@ struct TrainOptions {
 struct StageOptions {
   std::int64_t batch = 0;  ///< Rows of a call of `forward_step` at most; 0: all of a share.
   /// Whether what it makes behind a checkpoint is saved, too (`Options::stage_outputs`), so that a
-  /// run stopped before the next training does not make it again: a resumed run loads it, if it is
-  /// whole, and does not call `forward_step`, which must depend on nothing but weights, rows and
-  /// episode for that to change nothing.
+  /// run stopped before the next training does not make it again: a resumed run loads it, if all of
+  /// it is there and whole, and does not call `forward_step`.
   bool save_outputs = false;
+  /// Any number that is another one where outputs would be others though weights, rows and episode
+  /// are the same, such as a hash of the sampling settings: what was saved with another is made
+  /// again.
+  std::uint64_t outputs_depend_on = 0;
 };
 
 namespace detail {
@@ -56,25 +60,59 @@ struct Nothing {
   void columns(Visit&&) {}
 };
 
-/// The first parameter type of a callable and so on, without references.
-template <class F>
-struct Signature;
+/// Result and arguments of a callable, without references.
 template <class R, class... Args>
-struct Signature<R (*)(Args...)> {
+struct Signature {
   using Result = std::decay_t<R>;
   using Arguments = rlhf::Inputs<std::decay_t<Args>...>;
+  /// Arguments are only looked at: they belong to the stages that made them.
+  static constexpr bool only_looks =
+      (true && ... &&
+       (!std::is_lvalue_reference_v<Args> || std::is_const_v<std::remove_reference_t<Args>>));
 };
-template <class R, class F, class... Args>
-struct Signature<R (F::*)(Args...)> : Signature<R (*)(Args...)> {};
-template <class R, class F, class... Args>
-struct Signature<R (F::*)(Args...) const> : Signature<R (*)(Args...)> {};
-template <class R, class F, class... Args>
-struct Signature<R (F::*)(Args...) const noexcept> : Signature<R (*)(Args...)> {};
-
-template <class F>
-struct SignatureOf : Signature<decltype(&F::operator())> {};
+template <class Call>
+struct SignatureOfCall;
 template <class R, class... Args>
-struct SignatureOf<R (*)(Args...)> : Signature<R (*)(Args...)> {};
+struct SignatureOfCall<R (*)(Args...)> : Signature<R, Args...> {};
+template <class R, class... Args>
+struct SignatureOfCall<R (*)(Args...) noexcept> : Signature<R, Args...> {};
+template <class R, class F, class... Args>
+struct SignatureOfCall<R (F::*)(Args...)> : Signature<R, Args...> {};
+template <class R, class F, class... Args>
+struct SignatureOfCall<R (F::*)(Args...) noexcept> : Signature<R, Args...> {};
+template <class R, class F, class... Args>
+struct SignatureOfCall<R (F::*)(Args...) const> : Signature<R, Args...> {};
+template <class R, class F, class... Args>
+struct SignatureOfCall<R (F::*)(Args...) const noexcept> : Signature<R, Args...> {};
+
+/// Stands for the signature of what has none, or several: the refusal is then the only error.
+struct NoSignature {
+  using Result = model_detail::Refused;
+  using Arguments = rlhf::Inputs<>;
+  static constexpr bool only_looks = false;
+};
+template <class F>
+struct SignatureOf : NoSignature {};
+template <class F>
+  requires requires {
+    typename SignatureOfCall<F>::Result;
+  }
+struct SignatureOf<F> : SignatureOfCall<F> {};
+template <class F>
+  requires requires {
+    typename SignatureOfCall<decltype(&F::operator())>::Result;
+  }
+struct SignatureOf<F> : SignatureOfCall<decltype(&F::operator())> {};
+
+/// Episodes between syncs that a destination's policy names; 1 where it names none, which links
+/// refuse.
+template <class D>
+inline constexpr int frequency_of_policy = 1;
+template <class D>
+  requires requires {
+    { D::SyncPolicy::frequency } -> std::convertible_to<int>;
+  }
+inline constexpr int frequency_of_policy<D> = D::SyncPolicy::frequency;
 
 }  // namespace detail
 
@@ -111,6 +149,7 @@ struct ComputeNode {
   static constexpr NodeKind kind = NodeKind::compute;
   using Model = M;
   using Inputs = typename detail::SignatureOf<F>::Arguments;
+  static constexpr bool only_looks = detail::SignatureOf<F>::only_looks;
   using Result = typename detail::SignatureOf<F>::Result;
   using Output = std::conditional_t<std::is_void_v<Result>, detail::Nothing, Result>;
   std::string_view name;
@@ -142,7 +181,7 @@ struct SyncNode {
   S* source;
   D* destination;
   rlhf::sync::LinkOptions options;
-  int frequency = D::SyncPolicy::frequency;
+  int frequency = detail::frequency_of_policy<D>;
 };
 
 /// Prompts of an episode, drawn by the data policy of `model`, which has been opened
@@ -164,6 +203,11 @@ template <class M>
 /// log on one rank.
 template <class M, class F>
 [[nodiscard]] ComputeNode<M, F> compute(std::string_view name, M& where, F function) {
+  static_assert(
+      detail::SignatureOf<F>::only_looks,
+      "[rlhf:engine.compute] a compute takes a function, or an object with one call "
+      "operator, that names the types of its arguments and takes them by value or by "
+      "const reference: (Answers const&, Rewards const&), not (auto const&), not (Answers&)");
   return {name, &where, std::move(function)};
 }
 /// Training on the model's `TrainInputs`.
@@ -180,7 +224,7 @@ template <class M>
 template <class S, class D>
 [[nodiscard]] SyncNode<S, D> sync(std::string_view name, S& source, D& destination,
                                   rlhf::sync::LinkOptions options = {},
-                                  int frequency = D::SyncPolicy::frequency) {
+                                  int frequency = detail::frequency_of_policy<D>) {
   return {name, &source, &destination, std::move(options), frequency};
 }
 

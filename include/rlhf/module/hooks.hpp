@@ -7,14 +7,11 @@
 /// | `void validate()` | once, after every model's setup |
 /// | `void before_episode(Episode)`, `void after_episode(Episode)` | around every episode |
 /// | `R forward_step(Batch const&, Step)` | inference on a batch; R is the model's choice |
-/// | `R train_step(std::span<Batch const>, Step)` | one optimizer step over micro-batches, of type
-/// `TrainBatch` where the model names one |
+/// | `R train_step(std::span<Batch const>, Step)` | one optimizer step over micro-batches, of type `TrainBatch` where the model names one |
 /// | `R eval_step(Batch const&)` | evaluation on a batch |
-/// | `void save_checkpoint(checkpoint::FilesToSave&, Step)`, `void
-/// load_checkpoint(checkpoint::FilesToLoad const&, Step)` | weights and optimizer, into and from
-/// files that belong to one checkpoint of the whole run |
-/// | `void save_checkpoint(Step)`, `void load_checkpoint(Step)` | the same by the model's own means
-/// | | `D build_dataset(std::span<std::string const>, Purpose)` | prompts to a `data::Dataset` |
+/// | `void save_checkpoint(checkpoint::FilesToSave&, Step)`, `void load_checkpoint(checkpoint::FilesToLoad const&, Step)` | weights and optimizer, into and from files that belong to one checkpoint of the whole run |
+/// | `void save_checkpoint(Step)`, `void load_checkpoint(Step)` | the same by the model's own means |
+/// | `D build_dataset(std::span<std::string const>, Purpose)` | prompts to a `data::Dataset` |
 ///
 /// `Batch`, and `TrainBatch` if it is another, are nested types of the model. A hook that a model
 /// does not define costs nothing. One that is private, misspelt or takes other arguments is refused

@@ -169,9 +169,10 @@ struct CheckPair {
                 "<class Visit> void parameters(Visit&& visit), calling visit(name, "
                 "rlhf::TensorView, shard) for each parameter; see sync/concepts.hpp");
   static constexpr bool destination_syncs = !IsNone<DestinationPolicy>;
-  static_assert(destination_syncs,
-                "[rlhf:sync.none] the destination's SyncPolicy is sync::None, so it receives no "
-                "weights; give it sync::Broadcast, sync::PointToPoint or sync::TwoStage");
+  static_assert(
+      destination_syncs,
+      "[rlhf:sync.none] the destination's SyncPolicy is sync::None, so it receives no "
+      "weights; give it sync::Reshard, sync::Broadcast, sync::PointToPoint or sync::TwoStage");
   static constexpr bool policies_agree = !endpoints || IsNone<SourcePolicy> || !destination_syncs ||
                                          std::is_same_v<SourcePolicy, DestinationPolicy>;
   static_assert(policies_agree,

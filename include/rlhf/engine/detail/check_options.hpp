@@ -22,6 +22,12 @@ void check_lag(R& run) {
     return;
   }
   std::string_view name;
+  if (run.versions.never_gets_weights(name)) {
+    fail(Errc::invalid_argument,
+         text("engine::Options::max_version_lag is ", run.options.max_version_lag, ", but ", name,
+              ", which draws prompts and generates, is neither trained nor synced, so that its ",
+              "weights get older for ever; add engine::sync from the trainer to it"));
+  }
   std::int64_t const age = run.versions.worst_age(name);
   if (age < 0 || age + run.options.episodes_ahead > run.options.max_version_lag) {
     std::string const how =
@@ -37,24 +43,24 @@ void check_lag(R& run) {
               "; sync more often, or lower episodes_ahead"));
   }
 }
-/// Names of parts tell them apart; those of models are directories of checkpoints.
+/// Whether a model's weights come back from checkpoints.
+template <class M>
+inline constexpr bool saves_weights =
+    model_detail::has_save_checkpoint<M>&& model_detail::has_load_checkpoint<M>;
+
+/// What checkpoints need of models.
 template <class R>
-void check_names(R& run) {
-  std::vector<std::string_view> parts;
-  run.parts.for_each([&](auto& work) {
-    for (std::string_view const other : parts) {
-      if (other == work.node.name) {
-        fail(Errc::invalid_argument,
-             text("two parts of an engine are called ", other, "; give each a name of its own"));
-      }
-    }
-    parts.push_back(work.node.name);
-  });
-  if (run.options.checkpoints.empty()) {
-    return;
-  }
+void check_models(R& run) {
   std::vector<std::string_view> models;
   run.parts.for_each_model([&]<class M>(M&, std::string_view name) {
+    if (model_detail::has_save_checkpoint<M> != model_detail::has_load_checkpoint<M>) {
+      fail(Errc::invalid_argument,
+           text("the model ", name, " defines ",
+                model_detail::has_save_checkpoint<M> ? "save_checkpoint" : "load_checkpoint",
+                " but not ",
+                model_detail::has_save_checkpoint<M> ? "load_checkpoint" : "save_checkpoint",
+                ", so that a resumed run would not be the one that stopped; define both"));
+    }
     if constexpr (model_detail::SavesFiles<M>) {
       if (!checkpoint::is_file_name(name) || name == "engine") {
         fail(Errc::invalid_argument,
@@ -73,18 +79,57 @@ void check_names(R& run) {
       models.push_back(name);
     }
   });
+}
+/// What checkpoints need of models that are trained or synced.
+template <class R>
+void check_syncs(R& run) {
+  std::size_t part = 0;
   run.parts.for_each([&]<class Node>(Work<Node>& work) {
     if constexpr (Node::kind == NodeKind::sync) {
-      if (work.node.frequency == 0 &&
-          !(model_detail::has_save_checkpoint<typename Node::Destination> &&
-            model_detail::has_load_checkpoint<typename Node::Destination>)) {
+      bool const keeps = saves_weights<typename Node::Destination>;
+      if (work.node.frequency == 0 && !keeps) {
         fail(Errc::invalid_argument,
              text("the sync ", work.node.name, " runs once only, so that a resumed run needs its ",
                   "destination's weights from the checkpoint: define save_checkpoint and ",
                   "load_checkpoint in it"));
       }
+      if (run.versions.is_before_its_source(part) && !keeps) {
+        fail(Errc::invalid_argument,
+             text("the sync ", work.node.name,
+                  " comes before the one that refreshes its source, so ",
+                  "that a resumed run needs its destination's weights from the checkpoint: define ",
+                  "save_checkpoint and load_checkpoint in it, or list the syncs the other way ",
+                  "round"));
+      }
+    } else if constexpr (Node::kind == NodeKind::train) {
+      if (!saves_weights<typename Node::Model>) {
+        fail(Errc::invalid_argument,
+             text("the model that ", work.node.name, " trains defines no save_checkpoint and ",
+                  "load_checkpoint, so that a resumed run would begin with fresh weights; define ",
+                  "both, or leave engine::Options::checkpoints empty"));
+      }
     }
+    ++part;
   });
+}
+/// Names of parts tell them apart; those of models are directories of checkpoints.
+template <class R>
+void check_names(R& run) {
+  std::vector<std::string_view> parts;
+  run.parts.for_each([&](auto& work) {
+    for (std::string_view const other : parts) {
+      if (other == work.node.name) {
+        fail(Errc::invalid_argument,
+             text("two parts of an engine are called ", other, "; give each a name of its own"));
+      }
+    }
+    parts.push_back(work.node.name);
+  });
+  if (run.options.checkpoints.empty()) {
+    return;
+  }
+  check_models(run);
+  check_syncs(run);
 }
 template <class R>
 void check_parts(R& run) {
@@ -115,7 +160,7 @@ void check_parts(R& run) {
         fail(
             Errc::invalid_argument,
             text(work.node.name, ": StageOptions::save_outputs needs engine::Options::checkpoints ",
-                 "and a stage whose name is of letters, digits, '.', '_' and '-'"));
+                 "and a stage whose name is of up to 150 letters, digits, '.', '_' and '-'"));
       }
     } else if constexpr (Node::kind == NodeKind::sync) {
       expects(work.node.frequency >= 0, "a sync's frequency must be 0 (once) or more episodes");
@@ -132,6 +177,8 @@ void check_options(R& run) {
   expects(run.options.max_version_lag >= -1, "engine::Options::max_version_lag must be -1 or more");
   expects(run.options.keep >= 0, "engine::Options::keep must be 0 (all) or more");
   expects(run.options.resume_from >= -1, "engine::Options::resume_from must be -1 or more");
+  expects(run.options.resume_from < 0 || (run.options.resume && !run.options.checkpoints.empty()),
+          "engine::Options::resume_from needs checkpoints and resume");
   expects(run.options.evaluate_every >= 0, "engine::Options::evaluate_every must be 0 or more");
   expects(run.options.trace_events >= 0, "engine::Options::trace_events must be 0 or more");
   check_names(run);

@@ -6,6 +6,7 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/ids.hpp>
 #include <rlhf/engine/detail/check_options.hpp>
+#include <rlhf/engine/detail/expect_same.hpp>
 #include <rlhf/engine/detail/residence.hpp>
 #include <rlhf/engine/detail/rollout.hpp>
 #include <rlhf/engine/detail/run.hpp>
@@ -74,6 +75,7 @@ class Loop<true, C, Nodes...> {
   /// All episodes that are left. Collective over the world.
   template <class Observer = NoObserver>
   void run(Observer&& observer = {}) {
+    static_assert(sizeof(CheckObserver<Observer, Nodes...>) != 0);
     begin(observer);
     while (run_.progress.episode < run_.options.episodes) {
       round(observer);
@@ -82,6 +84,7 @@ class Loop<true, C, Nodes...> {
   /// `run` in two: everything before the first episode, then one episode at a time.
   template <class Observer = NoObserver>
   void begin(Observer&& observer = {}) {
+    run_.guarded("engine", "options", [&] { expect_same_settings(run_); });
     run_.parts.for_each_model([&](auto& model, std::string_view name) {
       run_.guarded(name, "setup", [&] {
         hook::setup(model);
@@ -98,7 +101,7 @@ class Loop<true, C, Nodes...> {
       run_.guarded("engine", "begun", [&] { observer.begun(resumed); });
     }
     syncs_.begin(run_, resumed);
-    for (std::int64_t e = run_.progress.episode + run_.progress.made;
+    for (std::int64_t e = run_.progress.episode + run_.progress.made();
          e < run_.progress.end_of_flight(); ++e) {
       make_ahead(e, observer);
     }
@@ -110,6 +113,7 @@ class Loop<true, C, Nodes...> {
   }
   template <class Observer = NoObserver>
   void round(Observer&& observer = {}) {
+    static_assert(sizeof(CheckObserver<Observer, Nodes...>) != 0);
     expects(begun_, "an engine's round comes behind its begin");
     expects(run_.progress.episode < run_.options.episodes,
             "an engine has no episode left: engine::Options::episodes are done");
@@ -197,10 +201,13 @@ class Loop<true, C, Nodes...> {
 
   template <class Observer>
   void make_ahead(std::int64_t episode, Observer& observer) {
+    run_.watch.set_episode(episode);  // errors name it
     draw(run_, episode);
     before_episode(true);
     make(run_, episode, true, observer);
     after_episode(true);
+    run_.progress.flown = episode + 1;
+    run_.watch.set_episode(run_.progress.episode);
   }
   template <class Observer>
   void evaluate(Observer& observer) {

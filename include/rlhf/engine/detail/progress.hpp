@@ -12,7 +12,7 @@ struct Progress {
   std::int64_t episode = 0;              ///< Episodes that are done.
   std::int64_t episodes = 0;             ///< To be done in all.
   std::int64_t ahead = 0;                ///< Episodes in flight while one is trained on.
-  std::int64_t made = 0;                 ///< Of those, made already when a run begins.
+  std::int64_t flown = 0;                ///< Behind the last episode that was made ahead.
   std::int64_t saved = 0;                ///< Episodes done at the last checkpoint.
   std::uint64_t checkpoint = 0;          ///< Fingerprint of that checkpoint; 0: there is none.
   bool restores = false;                 ///< This run was resumed, and is in its first episode.
@@ -28,7 +28,9 @@ struct Progress {
   [[nodiscard]] std::size_t slot(std::int64_t of) const noexcept {
     return static_cast<std::size_t>(of) % rows.size();
   }
-  /// Behind the last episode that is in flight when `episode` episodes are done.
+  /// Episodes in flight that are made already.
+  [[nodiscard]] std::int64_t made() const noexcept { return flown > episode ? flown - episode : 0; }
+  /// Behind the last episode that is to be in flight when `episode` episodes are done.
   [[nodiscard]] std::int64_t end_of_flight() const noexcept {
     return episode + ahead < episodes ? episode + ahead : episodes;
   }

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,17 +47,19 @@ void save_run(R& run) {
   constexpr std::string_view phase = "save_checkpoint";
   auto& world = *run.world;
   Progress& progress = run.progress;
-  checkpoint::Store const store(run.options.checkpoints, run.options.keep);
+  std::optional<checkpoint::Store> opened;
   std::int64_t const step = progress.episode;
   run.guarded("engine", phase, [&] {
+    opened.emplace(run.options.checkpoints, run.options.keep);
     if (world.rank() == 0) {
-      store.begin(step);
+      opened->begin(step);
     }
     world.barrier();
   });
+  checkpoint::Store const& store = *opened;
   std::int64_t written = 0;
-  run.parts.for_each_model([&](auto& model, std::string_view name) {
-    if (model.present()) {
+  run.parts.for_each_model([&]<class M>(M& model, std::string_view name) {
+    if (model_detail::has_save_checkpoint<M> && model.present()) {
       run.guarded(name, phase, [&] {
         bring(run, model, runtime::Parts::all());
         checkpoint::FilesToSave files(store, step, std::string(name), world.rank());
@@ -71,7 +74,7 @@ void save_run(R& run) {
     comm::all_reduce(world, std::span<std::int64_t>(counters), comm::Reduce::max);
     if (world.rank() == 0) {
       std::vector<std::byte> const state =
-          save_state(run.parts, progress, std::span<std::int64_t const>(counters));
+          save_state(run.parts, progress, run.versions, std::span<std::int64_t const>(counters));
       store.write(step, state_file, {state.data(), state.size()});
       ++written;
     }
@@ -96,13 +99,17 @@ template <class R>
   }
   constexpr std::string_view phase = "load_checkpoint";
   auto& world = *run.world;
-  checkpoint::Store const store(run.options.checkpoints, run.options.keep);
+  std::optional<checkpoint::Store> opened;
   std::int64_t step = -1;
+  std::vector<std::uint8_t> moved;  // of every model
   run.guarded("engine", phase, [&] {
+    checkpoint::Store const& store = opened.emplace(run.options.checkpoints, run.options.keep);
     step = run.options.resume_from >= 0 ? run.options.resume_from : store.latest().value_or(-1);
     comm::broadcast(world, std::span<std::int64_t>(&step, 1), 0);  // what rank 0 sees
     if (step >= 0) {
-      load_state(store, step, std::string(state_file), run.parts, run.progress);
+      run.watch.set_episode(step);
+      load_state(store, step, std::string(state_file), run.parts, run.progress, run.versions,
+                 run.options.accept_data, moved);
       run.progress.checkpoint = fingerprint_of(world, store, step);
       run.progress.restores = true;
     }
@@ -110,11 +117,14 @@ template <class R>
   if (step < 0) {
     return false;
   }
-  run.parts.for_each_model([&](auto& model, std::string_view name) {
-    if (model.present()) {
+  std::size_t at = 0;
+  run.parts.for_each_model([&]<class M>(M& model, std::string_view name) {
+    bool const lay_otherwise = moved[at++] != 0;
+    if (model_detail::has_load_checkpoint<M> && model.present()) {
       run.guarded(name, phase, [&] {
         bring(run, model, runtime::Parts::all());
-        checkpoint::FilesToLoad const files(store, step, std::string(name), world.rank());
+        checkpoint::FilesToLoad const files(*opened, step, std::string(name), world.rank(),
+                                            lay_otherwise);
         hook::load_checkpoint(model, files, model.step());
       });
     }

@@ -6,12 +6,14 @@
 #include <rlhf/checkpoint/file.hpp>
 #include <rlhf/checkpoint/store.hpp>
 #include <rlhf/core/error.hpp>
+#include <rlhf/core/hash.hpp>
 #include <rlhf/core/ids.hpp>
 #include <rlhf/data/state.hpp>
 #include <rlhf/data/text_record.hpp>
 #include <rlhf/engine/detail/parts.hpp>
 #include <rlhf/engine/detail/progress.hpp>
 #include <rlhf/engine/detail/row_files.hpp>
+#include <rlhf/engine/detail/versions.hpp>
 
 #include <array>
 #include <cstddef>
@@ -24,7 +26,7 @@
 namespace rlhf::inline v0::engine::detail {
 
 inline constexpr std::string_view state_format = "rlhf-engine";
-inline constexpr std::int64_t state_version = 1;
+inline constexpr std::int64_t state_version = 2;
 
 /// Steps and episodes of each model on this rank. Ranks without a part of a model do not count its
 /// steps, so that the largest over all ranks are the model's.
@@ -37,12 +39,23 @@ void counters_of(Parts<Nodes...>& parts, std::vector<std::int64_t>& counters) {
   });
 }
 
+/// A number of the ranks and the layout of a model, another one where it is moved.
+template <class M>
+[[nodiscard]] std::int64_t place_of(M const& model) {
+  Layout const layout = model.layout();
+  Fingerprint print;
+  for (int const size :
+       {layout.tensor, layout.pipeline, layout.data, layout.expert, layout.fsdp, layout.zero}) {
+    print.add(static_cast<std::uint64_t>(size));
+  }
+  for (int const rank : model.mesh().world_ranks()) {
+    print.add(static_cast<std::uint64_t>(rank));
+  }
+  return static_cast<std::int64_t>(print.value() >> 1U);
+}
+
 /// Calls `visit(work, index)` for the parts whose rows belong to the state: those that run ahead,
 /// and trainers that go through several episodes.
-template <class Node>
-[[nodiscard]] constexpr bool makes_rows(Work<Node> const&) noexcept {
-  return makes_value<Node>;
-}
 template <class... Nodes, class Visit>
 void for_each_saved(Parts<Nodes...>& parts, Visit&& visit) {
   std::int64_t index = 0;
@@ -63,16 +76,18 @@ void for_each_saved(Parts<Nodes...>& parts, Visit&& visit) {
 /// Episode, models' counters, where the prompts stand; what rows lie in `RowFiles`, of which parts.
 template <class... Nodes>
 [[nodiscard]] std::vector<std::byte> save_state(Parts<Nodes...>& parts, Progress const& progress,
+                                                Versions const& versions,
                                                 std::span<std::int64_t const> counters) {
   checkpoint::ArchiveWriter archive;
   data::TextRecordWriter about(state_format, state_version);
   about.field("episode", progress.episode).field("ahead", progress.ahead);
   std::size_t counter = 0;
-  parts.for_each_model([&](auto&, std::string_view name) {
-    about.field("model", counters[counter], counters[counter + 1], std::string(name));
+  parts.for_each_model([&](auto& model, std::string_view name) {
+    about.field("model", counters[counter], counters[counter + 1], versions.of(&model),
+                place_of(model), std::string(name));
     counter += 2;
   });
-  for (std::int64_t e = progress.episode; e < progress.end_of_flight(); ++e) {
+  for (std::int64_t e = progress.episode; e < progress.flown; ++e) {
     about.field("rollout", e, progress.rows[progress.slot(e)], progress.versions[progress.slot(e)]);
   }
   for_each_saved(parts, [&]<class Node>(Work<Node>& work, std::int64_t part) {
@@ -115,7 +130,7 @@ template <class... Nodes>
       std::apply([&](auto const&... values) { rows.save(share, values...); }, work.window.kept);
       ++files;
     } else {
-      for (std::int64_t e = progress.episode; e < progress.end_of_flight(); ++e) {
+      for (std::int64_t e = progress.episode; e < progress.flown; ++e) {
         RowFiles const rows{&store, progress.episode, text("rollout-", e), part};
         rows.save(share, work.made[progress.slot(e)]);
         ++files;
@@ -160,6 +175,54 @@ struct SavedPart {
   return nullptr;
 }
 
+[[nodiscard]] inline std::string names_of(std::vector<SavedPart> const& parts) {
+  std::string names;
+  for (SavedPart const& part : parts) {
+    names += text(names.empty() ? "" : ", ", part.name);
+  }
+  return names;
+}
+
+/// What a state says of a model.
+struct SavedModel {
+  std::string_view name{};
+  std::array<std::int64_t, 4> numbers{};  ///< Steps, episodes, version, place.
+  bool taken = false;
+};
+/// Gives every model what was saved of the one of its name. Errors: invalid_argument where the
+/// checkpoint's models are others than this run's.
+template <class... Nodes>
+void take_models(Parts<Nodes...>& parts, Versions& versions, std::vector<SavedModel>& saved,
+                 std::int64_t episode, std::vector<std::uint8_t>& moved) {
+  std::string here;
+  std::string lacking;
+  moved.clear();
+  parts.for_each_model([&](auto& model, std::string_view name) {
+    here += text(here.empty() ? "" : ", ", name);
+    for (SavedModel& one : saved) {
+      if (!one.taken && one.name == name) {
+        one.taken = true;
+        model.resume(Step{one.numbers[0]}, Episode{one.numbers[1]});
+        versions.restore(&model, one.numbers[2]);
+        moved.push_back(one.numbers[3] != place_of(model) ? 1 : 0);
+        return;
+      }
+    }
+    lacking = name;
+  });
+  std::string there;
+  for (SavedModel const& one : saved) {
+    there += text(there.empty() ? "" : ", ", one.name);
+    lacking = one.taken ? lacking : std::string(one.name);
+  }
+  if (!lacking.empty()) {
+    fail(Errc::invalid_argument,
+         text("the checkpoint of episode ", episode, " has the models ", there, ", this run has ",
+              here, ": ", lacking, " is not on both sides. A model is called M::name, or what the ",
+              "first part that refers to it is called; give it a name that stays"));
+  }
+}
+
 /// Shares of a part and so on: their numbers are those of ranks, so that they are small.
 [[nodiscard]] inline int shares_in(data::TextRecordReader const& about, std::string_view key,
                                    std::int64_t value) {
@@ -176,13 +239,18 @@ void load_rows(checkpoint::Store const& store, std::int64_t step, Parts<Nodes...
                Progress const& progress, std::vector<SavedPart> const& made,
                std::vector<SavedPart> const& windows) {
   std::size_t ahead = 0;
+  std::size_t taken = 0;
+  std::string_view without;
   for_each_saved(parts, [&]<class Node>(Work<Node>& work, std::int64_t) {
     Shares const shares = shares_of(*work.node.model);
     bool const here = work.node.model->present();
     int const share = here ? shares.of(work.node.model->rank()) : 0;
     if constexpr (Node::kind == NodeKind::train) {
       SavedPart const* const saved = find_part(windows, work.node.name);
-      if (saved != nullptr) {
+      if (saved == nullptr) {
+        without = work.node.name;
+      } else {
+        ++taken;
         work.window.episodes = saved->kept;
         if (here) {
           std::int64_t const rows = work.window.rows();
@@ -197,8 +265,7 @@ void load_rows(checkpoint::Store const& store, std::int64_t step, Parts<Nodes...
     } else {
       SavedPart const* const saved = find_part(made, work.node.name);
       ahead += saved == nullptr ? 0 : 1;
-      for (std::int64_t e = progress.episode;
-           saved != nullptr && here && e < progress.episode + progress.made; ++e) {
+      for (std::int64_t e = progress.episode; saved != nullptr && here && e < progress.flown; ++e) {
         std::int64_t const rows = progress.rows[progress.slot(e)];
         RowFiles{&store, step, text("rollout-", e), saved->part}.load(
             rows, saved->shares, split_evenly(rows, shares.count(), share),
@@ -207,14 +274,19 @@ void load_rows(checkpoint::Store const& store, std::int64_t step, Parts<Nodes...
     }
   });
   std::size_t now = 0;
-  parts.for_each([&](auto const& work) { now += work.ahead && makes_rows(work) ? 1U : 0U; });
-  if (progress.made > 0 && (ahead != made.size() || ahead != now)) {
-    std::string names;
-    for (SavedPart const& part : made) {
-      names += text(names.empty() ? "" : ", ", part.name);
-    }
+  parts.for_each([&]<class Node>(Work<Node> const& work) {
+    now += work.ahead && makes_value<Node> ? 1U : 0U;
+  });
+  if (!without.empty() && taken != windows.size()) {
     fail(Errc::invalid_argument,
-         text("the checkpoint of episode ", progress.episode, " has rollouts in flight of ", names,
+         text("the checkpoint of episode ", progress.episode, " has rows of earlier episodes of ",
+              names_of(windows), ", this run's ", without, " has none to go on with; call it what ",
+              "it was called, or take replay_episodes from it until they are gone"));
+  }
+  if (progress.made() > 0 && (ahead != made.size() || ahead != now)) {
+    fail(Errc::invalid_argument,
+         text("the checkpoint of episode ", progress.episode, " has rollouts in flight of ",
+              names_of(made),
               ", which ran ahead of training; in this run other parts do: keep modules that train ",
               "nothing apart from trainers' ranks, or on them, as they were"));
   }
@@ -222,11 +294,12 @@ void load_rows(checkpoint::Store const& store, std::int64_t step, Parts<Nodes...
 
 /// Goes where `save_state` was called, on a rank whose shares may be others now.
 ///
-/// Errors: corrupted; invalid_argument for the state of other models, with other parts ahead of
-/// training, or of other data.
+/// `moved` says of every model whether it lay otherwise. Errors: corrupted; invalid_argument for
+/// the state of other models, with other parts ahead of training, or of other data than `accepted`.
 template <class... Nodes>
 void load_state(checkpoint::Store const& store, std::int64_t step, std::string const& name,
-                Parts<Nodes...>& parts, Progress& progress) {
+                Parts<Nodes...>& parts, Progress& progress, Versions& versions,
+                data::AcceptedChanges const& accepted, std::vector<std::uint8_t>& moved) {
   std::vector<std::byte> const bytes = store.read(step, name);
   std::string const origin = text(store.directory(step), "/", name);
   checkpoint::ArchiveReader const archive({bytes.data(), bytes.size()}, origin);
@@ -235,28 +308,29 @@ void load_state(checkpoint::Store const& store, std::int64_t step, std::string c
   progress.episode = about.next_count("episode");
   progress.saved = progress.episode;
   std::int64_t const saved_ahead = about.next_count("ahead");
-  if (saved_ahead != progress.ahead) {
-    fail(Errc::invalid_argument, text("the checkpoint of episode ", progress.episode,
-                                      " was written with episodes_ahead = ", saved_ahead,
-                                      ", this run has ", progress.ahead, "; go on with the same"));
-  }
   std::string_view rest;
-  parts.for_each_model([&](auto& model, std::string_view model_name) {
-    std::array<std::int64_t, 2> counters{};
-    if (!read_numbers(about.next("model"), counters, rest) || rest != model_name) {
-      about.bad_value("model",
-                      text("the steps and episodes of ", model_name, ", as in this program"));
+  std::vector<SavedModel> models;
+  while (about.at("model")) {
+    SavedModel one;
+    if (!read_numbers(about.next("model"), one.numbers, one.name)) {
+      about.bad_value("model", "steps, episodes, version, place and name of a model");
     }
-    model.resume(Step{counters[0]}, Episode{counters[1]});
-  });
-  progress.made = 0;
+    models.push_back(one);
+  }
+  take_models(parts, versions, models, progress.episode, moved);
+  progress.flown = progress.episode;
   while (about.at("rollout")) {
     std::array<std::int64_t, 3> of{};
-    if (!read_numbers(about.next("rollout"), of, rest) ||
-        of[0] != progress.episode + progress.made || progress.made >= progress.ahead) {
+    if (!read_numbers(about.next("rollout"), of, rest) || of[0] != progress.flown) {
       about.bad_value("rollout", "the next episode in flight, its rows and its weights' version");
     }
-    ++progress.made;
+    if (saved_ahead != progress.ahead) {
+      fail(Errc::invalid_argument,
+           text("the checkpoint of episode ", progress.episode,
+                " has rollouts in flight of episodes_ahead = ", saved_ahead, ", this run has ",
+                progress.ahead, "; go on with the same"));
+    }
+    ++progress.flown;
     progress.rows[progress.slot(of[0])] = of[1];
     progress.versions[progress.slot(of[0])] = of[2];
   }
@@ -289,7 +363,8 @@ void load_state(checkpoint::Store const& store, std::int64_t step, std::string c
   parts.for_each([&]<class Node>(Work<Node>& work) {
     if constexpr (Node::kind == NodeKind::prompts) {
       work.node.model->restore_data(
-          data::parse_sampler_state<>(checkpoint::as_text(archive.at("data").bytes), origin));
+          data::parse_sampler_state<>(checkpoint::as_text(archive.at("data").bytes), origin),
+          accepted);
     }
   });
 }

@@ -5,6 +5,8 @@
 
 #include <rlhf/checkpoint/stage_outputs.hpp>
 #include <rlhf/comm/operations.hpp>
+#include <rlhf/core/error.hpp>
+#include <rlhf/core/hash.hpp>
 #include <rlhf/core/math.hpp>
 #include <rlhf/engine/detail/run.hpp>
 #include <rlhf/engine/detail/work.hpp>
@@ -46,7 +48,10 @@ template <class R, class Node>
           .replica = share,
           .replicas = shares_of(*work.node.model).count(),
           .episode = episode,
-          .inputs = run.progress.checkpoint};
+          .inputs = Fingerprint()
+                        .add(run.progress.checkpoint)
+                        .add(work.node.options.outputs_depend_on)
+                        .value()};
 }
 
 /// Saves this share's rows of an episode. Called by its speaker.
@@ -56,6 +61,20 @@ void save_stage(R& run, Work<Node> const& work, std::int64_t episode,
   if (work.node.options.save_outputs && follows_checkpoint(run)) {
     int const share = shares_of(*work.node.model).of(work.node.model->rank());
     stage_outputs_of(run.options).save(key_of_stage(run, work, share, episode), out);
+  }
+}
+
+/// Whether outputs were saved and are whole. Damaged ones are made again: they are no more than
+/// that.
+template <class R, class Output>
+[[nodiscard]] bool is_there(R const& run, checkpoint::Stage const& key, Output& out) {
+  try {
+    return stage_outputs_of(run.options).load(key, out).found;
+  } catch (Error const& error) {
+    if (error.code() == Errc::io) {
+      throw;
+    }
+    return false;
   }
 }
 

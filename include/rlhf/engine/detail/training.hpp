@@ -132,11 +132,17 @@ void train_part(R& run, Work<Node>& work, std::int64_t episode, Observer& observ
     work.window.take(*run.world, shares_of(*work.node.model), work.received.values);
     rows = work.window.rows();
   }
+  Shares const shares = shares_of(*work.node.model);
+  bool const speaks = shares.speaker(shares.of(work.node.model->rank())) == run.world->rank();
   run_training(*run.world, work, rows, run.options.seed, episode,
                [&]<class Result>(Result const& result, std::int64_t own_rows) {
+                 static_assert(HasMetrics<Result> || !HasMutableMetrics<Result>,
+                               "[rlhf:engine.metrics] metrics(visit) of what a train_step "
+                               "returns must be const; see engine/engine.hpp");
                  if constexpr (HasMetrics<Result>) {
-                   if (own_rows > 0) {
-                     result.metrics(MetricVisitor{&work.metrics, own_rows});
+                   if (speaks && own_rows > 0) {
+                     MetricVisitor visit{&work.metrics, own_rows};
+                     result.metrics(visit);
                    }
                  }
                  if constexpr (requires { observer.trained(result, work.node.name); }) {

@@ -18,20 +18,54 @@ class Versions {
     parts.for_each_model([&](auto& model, std::string_view name) {
       models_.push_back(Model{.address = &model, .name = name});
     });
+    std::size_t part = 0;
     parts.for_each([&]<class Node>(Work<Node>& work) {
       if constexpr (Node::kind == NodeKind::sync) {
-        syncs_.push_back(
-            Sync{index_of(work.node.source), index_of(work.node.destination), work.node.frequency});
+        syncs_.push_back(Sync{index_of(work.node.source), index_of(work.node.destination),
+                              work.node.frequency, part});
         Model& to = models_[syncs_.back().destination];
+        to.once = (to.once || !to.synced) && work.node.frequency == 0;
         to.synced = true;
-        to.once = work.node.frequency == 0;
       } else {
         Model& model = models_[index_of(work.node.model)];
         model.trained = model.trained || Node::kind == NodeKind::train;
         model.draws = model.draws || Node::kind == NodeKind::prompts;
         model.generates = model.generates || Node::kind == NodeKind::stage;
       }
+      ++part;
     });
+  }
+
+  /// Whether a sync runs before one that refreshes its source, so that its destination has what the
+  /// source had an episode before. `part` is the sync's, of all parts.
+  [[nodiscard]] bool is_before_its_source(std::size_t part) const {
+    bool before = false;
+    for (std::size_t i = 0; i < syncs_.size(); ++i) {
+      for (std::size_t later = i + 1; syncs_[i].part == part && later < syncs_.size(); ++later) {
+        before = before || (syncs_[later].destination == syncs_[i].source &&
+                            !models_[syncs_[i].source].trained);
+      }
+    }
+    return before;
+  }
+  /// Whether the model that draws prompts and generates gets no weights although others train.
+  [[nodiscard]] bool never_gets_weights(std::string_view& name) const {
+    bool trains = false;
+    bool never = false;
+    for (Model const& model : models_) {
+      trains = trains || model.trained;
+      if (model.draws && model.generates && !model.trained && !model.synced) {
+        name = model.name;
+        never = true;
+      }
+    }
+    return trains && never;
+  }
+  [[nodiscard]] std::int64_t of(void const* address) const noexcept {
+    return models_[index_of(address)].version;
+  }
+  void restore(void const* address, std::int64_t version) noexcept {
+    models_[index_of(address)].version = version;
   }
 
   /// The most episodes that training can be ahead of weights that generate, `episodes_ahead` not
@@ -98,6 +132,7 @@ class Versions {
     std::size_t source;
     std::size_t destination;
     int frequency;
+    std::size_t part;  ///< Of all parts, in the order in which they were given.
   };
 
   /// Whether a model's weights make rollouts older: not those trained in place, nor frozen scorers.

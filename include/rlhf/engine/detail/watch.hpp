@@ -45,14 +45,33 @@ class Watch {
     runtime::Phase const timed(&timers_, &trace_, span, phase);
     runtime::NvtxRange const range(TerminatedName(span).characters);
     if (signal_ != nullptr) {
-      signal_->run(*world_, part, phase, run_phase);
-      return;
+      signal_->check();
     }
     try {
       run_phase();
+    } catch (...) {
+      fail_with_current(part, phase);
+    }
+  }
+
+  [[nodiscard]] std::int64_t episode() const noexcept { return episode_; }
+  void set_episode(std::int64_t episode) noexcept { episode_ = episode; }
+  void use(runtime::ErrorSignal& signal) noexcept { signal_ = &signal; }
+  [[nodiscard]] runtime::Timers& timers() noexcept { return timers_; }
+  [[nodiscard]] runtime::Trace& trace() noexcept { return trace_; }
+
+ private:
+  /// In a catch clause.
+  [[noreturn]] void fail_with_current(std::string_view part, std::string_view phase) {
+    if (signal_ != nullptr) {
+      signal_->run(*world_, part, text(phase, " of episode ", episode_), [] { throw; });
+    }
+    try {
+      throw;
     } catch (Error const& error) {
-      throw Error(error.code(), failed(part, phase, error.message()), error.rank(),
-                  error.native_code(), error.location());
+      throw Error(error.code(), failed(part, phase, error.message()),
+                  error.rank() < 0 ? world_->rank() : error.rank(), error.native_code(),
+                  error.location());
     } catch (std::exception const& error) {
       throw Error(Errc::aborted, failed(part, phase, error.what()), world_->rank());
     } catch (...) {
@@ -60,13 +79,6 @@ class Watch {
                   world_->rank());
     }
   }
-
-  void set_episode(std::int64_t episode) noexcept { episode_ = episode; }
-  void use(runtime::ErrorSignal& signal) noexcept { signal_ = &signal; }
-  [[nodiscard]] runtime::Timers& timers() noexcept { return timers_; }
-  [[nodiscard]] runtime::Trace& trace() noexcept { return trace_; }
-
- private:
   [[nodiscard]] std::string failed(std::string_view part, std::string_view phase,
                                    std::string_view what) {
     std::string message =

@@ -6,6 +6,8 @@
 #include <rlhf/core/ids.hpp>
 #include <rlhf/engine/detail/residence.hpp>
 #include <rlhf/engine/detail/run.hpp>
+#include <rlhf/parallel/lora.hpp>
+#include <rlhf/runtime/lora.hpp>
 #include <rlhf/sync/link.hpp>
 
 #include <cstddef>
@@ -32,18 +34,21 @@ class WeightSyncs {
 
  public:
   /// Makes the links, and the first sync: of all of them in a fresh run; of those that sync again
-  /// in one that was resumed, whose other destinations come from their own checkpoints.
+  /// in one that was resumed, whose other destinations come from their own checkpoints. So do those
+  /// of a source that a later sync refreshes: what it had before is gone.
   void begin(Run<C, Nodes...>& run, bool resumed) {
     Parts<Nodes...>::in_order([&]<std::size_t At>() {
       if constexpr (NodeAt<At>::kind == NodeKind::sync) {
         auto& node = run.parts.template at<At>().node;
         auto& link = std::get<At>(links_);
-        bring_both(run, node);
         run.guarded(node.name, "plan", [&] {
+          bring_both(run, node);
           link.emplace(*run.world, *node.source, *node.destination, node.options);
         });
-        if (!resumed || node.frequency > 0) {
-          run.guarded(node.name, "sync", [&] { link->sync(Version{run.progress.episode}); });
+        if (!resumed || (node.frequency > 0 && !run.versions.is_before_its_source(At))) {
+          run.guarded(node.name, "sync", [&] {
+            with_adapters(node, [&] { link->sync(Version{run.progress.episode}); });
+          });
           run.versions.synced(node.source, node.destination, run.progress.episode);
         }
       }
@@ -74,11 +79,23 @@ class WeightSyncs {
       if (bring_both(run, node)) {
         link.rebind(sync::Contents::kept);
       }
-      link.sync(Version{run.progress.episode});
+      with_adapters(node, [&] { link.sync(Version{run.progress.episode}); });
       note_phases(run, link.report());
     });
     run.versions.synced(node.source, node.destination, run.progress.episode);
     run.report.sync_bytes += link.report().bytes;
+  }
+  /// `call()` with the source's adapters in its weights, unless the destination has adapters of its
+  /// own, or gets nothing but adapters.
+  template <class S, class D, class Call>
+  static void with_adapters(SyncNode<S, D>& node, Call&& call) {
+    if constexpr (runtime::HasLora<S> && !runtime::HasLora<D>) {
+      if (node.source->present() && node.options.wanted != &lora::is_factor) {
+        runtime::with_fused_lora(*node.source, call);
+        return;
+      }
+    }
+    call();
   }
   /// Phases of a sync as timers below its own: `episode/weights/move` and so on.
   static void note_phases(Run<C, Nodes...>& run, sync::SyncReport const& report) {

@@ -59,11 +59,16 @@ struct Window<Inputs<Values...>> {
     Deal const old_rows{0, stay + added, nullptr, {0, stay}, dropped_};
     Deal const new_rows{0, stay + added, nullptr, {stay, stay + added}, -stay};
     [&]<std::size_t... V>(std::index_sequence<V...>) {
-      (add_value(
-           std::get<V>(kept),
-           std::get<V>(from_kept).run(world, shares, shares, before_, old_rows, std::get<V>(kept)),
-           std::get<V>(from_new).run(world, shares, shares, added, new_rows, *std::get<V>(values))),
-       ...);
+      if (shares.count() == 1) {  // every rank has all rows
+        (add_here(std::get<V>(kept), std::get<V>(spare_), *std::get<V>(values)), ...);
+      } else {
+        (add_value(std::get<V>(kept),
+                   std::get<V>(from_kept).run(world, shares, shares, before_, old_rows,
+                                              std::get<V>(kept)),
+                   std::get<V>(from_new).run(world, shares, shares, added, new_rows,
+                                             *std::get<V>(values))),
+         ...);
+      }
       ((std::get<V>(values) = &std::get<V>(kept)), ...);
     }
     (std::index_sequence_for<Values...>{});
@@ -84,6 +89,17 @@ struct Window<Inputs<Values...>> {
     data::append_rows(all, new_rows, 0, data::row_count(new_rows));
   }
 
+  template <class Value>
+  void add_here(Value& all, Value& spare, Value const& new_rows) const {
+    if (dropped_ > 0) {
+      clear_rows(spare);
+      data::append_rows(spare, all, dropped_, before_);
+      std::swap(all, spare);
+    }
+    data::append_rows(all, new_rows, 0, data::row_count(new_rows));
+  }
+
+  std::tuple<Values...> spare_{};
   std::int64_t before_ = 0;
   std::int64_t dropped_ = 0;
 };
