@@ -112,13 +112,47 @@ Fault some_place(Dice& dice, Run const& whole) {
           }};
 }
 
+/// Processes that were killed.
+struct Kills {
+  int in_calls = 0;
+  int at_times = 0;
+  int behind_saves = 0;  ///< Of both, those that had written a checkpoint themselves.
+};
+
+/// Starts a run again and again until it comes to its end.
+End killed_and_resumed(Setting const& setting, Run const& whole, Dice& dice, Kills& kills) {
+  int const most = 6;
+  int const whole_us = static_cast<int>(1e6 * whole.end.seconds);
+  rlhf::checkpoint::Store const store(setting.options.checkpoints, setting.options.keep);
+  End end;
+  for (int attempt = 0; !end.finished; ++attempt) {
+    CAPTURE(attempt);
+    REQUIRE(attempt <= most);
+    std::int64_t const done = store.latest().value_or(0);
+    bool const in_call = attempt < most && dice.one_in(2);
+    std::vector<Fault> faults;
+    if (in_call) {
+      faults.push_back(some_place(dice, whole));
+    }
+    end = run_in_process(setting, faults,
+                         attempt < most && !in_call ? dice.between(0, whole_us) : -1);
+    REQUIRE((end.killed || end.finished));
+    CHECK(end.began.value_or(done) == done);
+    std::int64_t const now = store.latest().value_or(0);
+    CHECK(now >= done);
+    kills.in_calls += end.killed && in_call ? 1 : 0;
+    kills.at_times += end.killed && !in_call ? 1 : 0;
+    kills.behind_saves += end.killed && now > done ? 1 : 0;
+  }
+  CHECK(store.latest() == setting.options.episodes);
+  return end;
+}
+
 }  // namespace
 
 TEST_CASE("a run that is killed, any number of times and anywhere, ends as one that was not") {
   int const share = allocations_are_counted() ? 1 : 3;  // sanitizers make processes dear
-  int in_calls = 0;
-  int at_times = 0;
-  int unfinished = 0;
+  Kills kills;
   for (int seed = 0; seed < 24 / share; ++seed) {
     CAPTURE(seed);
     Dice dice(static_cast<std::uint64_t>(4000 + seed));
@@ -127,31 +161,12 @@ TEST_CASE("a run that is killed, any number of times and anywhere, ends as one t
     setting.options.checkpoints = apart.path();
     Run const whole = places::run(setting);
     REQUIRE_MESSAGE(!whole.end.world.failed, whole.end.world.text);
-    int const whole_us = static_cast<int>(1e6 * whole.end.seconds);
 
     test::TemporaryDirectory const directory("/dev/shm");
     setting.options.checkpoints = directory.path();
-    rlhf::checkpoint::Store const store(directory.path(), setting.options.keep);
-    End end;
-    for (int attempt = 0; !end.finished; ++attempt) {
-      CAPTURE(attempt);
-      REQUIRE(attempt <= 6);
-      std::int64_t const done = store.latest().value_or(0);
-      bool const in_call = attempt < 6 && dice.one_in(2);
-      end = run_in_process(
-          setting, in_call ? std::vector<Fault>{some_place(dice, whole)} : std::vector<Fault>{},
-          attempt < 6 && !in_call ? dice.between(0, whole_us) : -1);
-      REQUIRE((end.killed || end.finished));
-      CHECK(end.began.value_or(done) == done);
-      CHECK(store.latest().value_or(0) >= done);
-      in_calls += end.killed && in_call ? 1 : 0;
-      at_times += end.killed && !in_call ? 1 : 0;
-      unfinished += end.killed && store.latest().value_or(0) > done ? 1 : 0;
-    }
-    CHECK(end.weights == whole.weights);
-    CHECK(store.latest() == setting.options.episodes);
+    CHECK(killed_and_resumed(setting, whole, dice, kills).weights == whole.weights);
   }
-  CHECK(in_calls > 15 / share);
-  MESSAGE(in_calls, " processes killed in calls, ", at_times, " at random times, ", unfinished,
-          " of them behind a checkpoint of their own");
+  CHECK(kills.in_calls > 15 / share);
+  MESSAGE(kills.in_calls, " processes killed in calls, ", kills.at_times, " at random times, ",
+          kills.behind_saves, " of them behind a checkpoint of their own");
 }

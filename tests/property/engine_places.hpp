@@ -196,6 +196,7 @@ inline Run run(Setting const& setting, std::vector<Fault> const& faults = {},
     if (signal != nullptr) {
       loop.use(*signal);
     }
+    world.barrier();  // what fails before this is not the engine's to tell
     Observer const observer{&probe, &generator};
     loop.begin(observer);
     if (world.rank() == 0) {

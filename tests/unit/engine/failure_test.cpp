@@ -19,6 +19,7 @@
 
 #include "property/engine_places.hpp"
 #include "ranks/world.hpp"
+#include "support/allocations.hpp"
 #include "unit/checkpoint/temporary_directory.hpp"
 
 namespace {
@@ -87,9 +88,9 @@ constexpr Thrown thrown[] = {
 
 /// Something that is thrown in a call, at once or when the others have come to where they wait.
 struct Failure {
-  Planned call;
-  Thrown const* what;
-  bool late;
+  Planned call{};
+  Thrown const* what = nullptr;
+  bool late = false;
 
   [[nodiscard]] places::Fault fault() const {
     return {call.rank, call.index, [this] {
@@ -136,10 +137,11 @@ class Tally {
     int const choice = (count + count / 6) % 6;
     check_failure(setting, {fault, &thrown[choice % 3], count % 4 < 2}, choice >= 3);
   }
-  [[nodiscard]] std::set<std::string_view> places() const {
+  /// Those that saw `times` failures.
+  [[nodiscard]] std::set<std::string_view> places(int times) const {
     std::set<std::string_view> out;
     for (auto const& place : counts_) {
-      if (place.second >= 6) {
+      if (place.second >= times) {
         out.insert(place.first);
       }
     }
@@ -192,12 +194,17 @@ std::int64_t saved_before(std::int64_t episode, Setting const& setting) {
 
 TEST_CASE(
     "whatever fails on whatever rank: all ranks end in time with that error; the run goes on") {
+  int const share = allocations_are_counted() ? 1 : 3;  // sanitizers make threads dear
+  int number = 0;
   Tally tally;
   for (Setting setting : settings()) {
     CAPTURE(setting.options.episodes_ahead);
     CAPTURE(setting.options.save_every);
     Run const whole = undisturbed(setting);
     for (Planned const& fault : planned(whole.probes)) {
+      if (number++ % share != 0) {
+        continue;
+      }
       CAPTURE(fault.rank);
       CAPTURE(fault.visit.place);
       CAPTURE(fault.visit.episode);
@@ -227,7 +234,7 @@ TEST_CASE(
       }
     }
   }
-  CHECK(tally.places() ==
+  CHECK(tally.places(6 / share) ==
         std::set<std::string_view>{"setup", "validate", "begun", "parameters", "make",
                                    "forward_step", "function", "made", "before_episode",
                                    "train_step", "metrics", "trained", "after_episode", "evaluate",
