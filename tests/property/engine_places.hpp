@@ -7,6 +7,7 @@
 #include <rlhf/runtime/error_signal.hpp>
 #include <rlhf/runtime/metrics.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -40,6 +41,7 @@ struct Probe {
   std::int64_t target = -1;  ///< In this call
   std::function<void()> happening{};
   std::int64_t episode = 0;
+  bool saw_all_end = false;  ///< Where this rank failed: the others ended before it was gone.
 
   void at(std::string_view place, std::string_view part, std::string_view phase) {
     visits.push_back({place, part, phase, episode});
@@ -164,7 +166,7 @@ inline Run run(Setting const& setting, std::vector<Fault> const& faults = {},
     victim.target = fault.visit;
     victim.happening = fault.happening;
   }
-  out.end = ranks::run_world(world_size, [&](Local& world) {
+  auto const run_rank = [&](Local& world) {
     Probe& probe = out.probes[static_cast<std::size_t>(world.rank())];
     Generator generator(world, setting.generator, setting.generator_layout, 3, probe);
     Actor actor(world, setting.actor, setting.actor_layout, 1, probe);
@@ -221,6 +223,21 @@ inline Run run(Setting const& setting, std::vector<Fault> const& faults = {},
     if (world.rank() == 0) {
       out.weights = all;
     }
+  };
+  std::atomic<int> ended{0};
+  out.end = ranks::run_world(world_size, [&](Local& world) {
+    try {
+      run_rank(world);
+    } catch (...) {
+      ++ended;
+      // The engine is to end the others, not that this rank's thread is gone.
+      for (int i = 0; i < 100'000 && ended < world_size; ++i) {
+        ranks::Meeting::sleep_us(20);
+      }
+      out.probes[static_cast<std::size_t>(world.rank())].saw_all_end = ended == world_size;
+      throw;
+    }
+    ++ended;
   });
   return out;
 }

@@ -125,6 +125,7 @@ void check_failure(Setting const& setting, Failure const& failure, bool with_sig
   for (int rank = 0; rank < places::world_size; ++rank) {
     ranks::Outcome const& outcome = run.end.of[static_cast<std::size_t>(rank)];
     CHECK(outcome.failed);
+    CHECK(run.probes[static_cast<std::size_t>(rank)].saw_all_end);
     CHECK_MESSAGE(failure.told(outcome, with_signal), outcome.text);
     CHECK(outcome.code == (rank == culprit || with_signal ? failure.what->code : Errc::aborted));
     CHECK((rank == culprit || outcome.rank == culprit));
