@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <functional>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,28 +53,14 @@ Prompts ask(std::span<rlhf::data::Draw const> draws) {
   return out;
 }
 
-/// Where something goes wrong.
-struct Fault {
-  std::string_view hook;
-  int rank = -1;
-  std::int64_t episode = 0;
-};
-
 template <class Sync, class Data = rlhf::data::None>
 struct Logged : rlhf::Module<rlhf::RuntimeGrid, Sync, Data> {
   using Base = rlhf::Module<rlhf::RuntimeGrid, Sync, Data>;
-  Logged(Local& world, Mesh mesh, Layout layout, Fault fault = {})
-      : Base(std::move(mesh), world.rank(), layout),
-        world_rank(world.rank()),
-        planned(fault) {}
+  Logged(Local& world, Mesh mesh, Layout layout) : Base(std::move(mesh), world.rank(), layout) {}
 
   void note(std::string_view hook) {
     log += hook;
     log += ' ';
-    if (planned.hook == hook && planned.rank == world_rank &&
-        planned.episode == this->episode().value) {
-      throw std::runtime_error("the test wants it");
-    }
   }
   void setup() { note("setup"); }
   void validate() { note("validate"); }
@@ -88,8 +73,6 @@ struct Logged : rlhf::Module<rlhf::RuntimeGrid, Sync, Data> {
     visit("w", rlhf::view(weight, {1}), rlhf::shard::replicated());
   }
 
-  int world_rank;
-  Fault planned;
   std::string log;
   std::vector<float> weight = std::vector<float>(1);
 };
@@ -239,52 +222,6 @@ TEST_CASE("a stage that loses rows is an error that names it") {
     }
     CHECK_MESSAGE(what.find("generate returned ") != std::string::npos, what);
     CHECK_MESSAGE(what.find("return one row for each") != std::string::npos, what);
-  }
-}
-
-TEST_CASE("whatever hook fails on whatever rank, all ranks end in time with that error") {
-  struct Case {
-    Fault fault;
-    std::string_view part;
-    std::string_view phase;
-  };
-  test::TemporaryDirectory const directory;
-  int number = 0;
-  for (Case const& one :
-       {Case{{"setup", 1}, "prompts", "setup"}, Case{{"validate", 3}, "policy", "validate"},
-        Case{{"before", 2, 1}, "policy", "before_episode"},
-        Case{{"forward", 0, 1}, "generate", "forward_step"},
-        Case{{"forward", 1, 2}, "generate", "forward_step"},
-        Case{{"train", 2, 0}, "policy", "train_step"},
-        Case{{"train", 3, 2}, "policy", "train_step"},
-        Case{{"after", 0, 0}, "prompts", "after_episode"},
-        Case{{"save", 3, 1}, "policy", "save_checkpoint"}}) {
-    for (int const ahead : {0, 1}) {
-      CAPTURE(one.fault.hook);
-      CAPTURE(ahead);
-      std::string const checkpoints = directory / std::to_string(number++);
-      auto const end = ranks::run_world(4, ranks::long_timeout, [&](Local& world) {
-        Fault const none{};
-        bool const of_generator = one.fault.rank < 2;
-        Generator<1> generator(world, Mesh::range(0, 2), Layout{.tensor = 2},
-                               of_generator ? one.fault : none);
-        Actor actor(world, Mesh::range(2, 2), Layout{.data = 2}, of_generator ? none : one.fault);
-        generator.open_data(data(6));
-        rlhf::Engine loop(
-            world, {.episodes = 4, .episodes_ahead = ahead, .checkpoints = checkpoints},
-            engine::prompts("prompts", generator, ask), engine::stage("generate", generator),
-            engine::train("policy", actor), engine::sync("weights", actor, generator));
-        loop.run();
-      });
-      CHECK(end.seconds < ranks::soon_seconds);
-      std::string const expected = rlhf::text(one.part, ", ", one.phase, " of episode ");
-      for (ranks::Outcome const& rank : end.of) {
-        CHECK(rank.failed);
-        CHECK_MESSAGE(rank.says(expected), rank.text);
-        CHECK_MESSAGE(rank.says(rlhf::text("on rank ", one.fault.rank, ": the test wants it")),
-                      rank.text);
-      }
-    }
   }
 }
 
