@@ -122,10 +122,11 @@ class ByHand<G, std::integer_sequence<int, K...>> {
       if (mine >= 0) {
         Layout const& layout = setting_->layout[at(m)];
         Coordinate const here = layout.coordinate(mine);
-        std::int64_t const parts = layout.tensor * layout.sharded();
-        auto const first = weights_[at(m)].begin() +
-                           (here.tensor * layout.sharded() + here.sharded) * (width / parts);
-        out.weights[at(m)].assign(first, first + width / parts);
+        std::int64_t const parts = layout.tensor * std::int64_t{layout.sharded()};
+        std::int64_t const part = here.tensor * std::int64_t{layout.sharded()} + here.sharded;
+        std::int64_t const size = width / parts;
+        auto const first = weights_[at(m)].begin() + part * size;
+        out.weights[at(m)].assign(first, first + size);
       }
     }
     return out;
@@ -348,7 +349,7 @@ struct Observer {
       record->made[K].push_back(digest_of(value, r));
     }
   }
-  void finished(engine::EpisodeReport const& report) { record->rows.push_back(report.rows); }
+  void finished(engine::EpisodeReport const& report) const { record->rows.push_back(report.rows); }
 };
 
 template <class G>
@@ -528,6 +529,7 @@ void check_graph(std::uint64_t seed) {
   ByHand<G> by_hand(setting);
   by_hand.run();
   std::vector<Record> expected;
+  expected.reserve(at(setting.ranks));
   for (int rank = 0; rank < setting.ranks; ++rank) {
     expected.push_back(by_hand.record_of(rank));
   }

@@ -166,8 +166,9 @@ inline constexpr std::int64_t modulus = 1'000'003;
 /// follows in a message begins anywhere.
 template <int K>
 struct Value {
-  static constexpr std::array<unsigned, most_values> kinds_of{5, 26, 12, 15, 16, 31};
+  static constexpr std::array<unsigned, most_values> kinds_of{5, 26, 20, 15, 16, 31};
   static constexpr unsigned kinds = kinds_of[K];
+  static constexpr std::int64_t fewest = (kinds & 11U) == 0 ? 0 : 1;  ///< Positions of a row.
   std::vector<std::uint8_t> flag;
   std::vector<std::int64_t> number;
   std::vector<std::string> text;
@@ -193,7 +194,7 @@ struct Value {
   }
 };
 
-/// Adds the row that is made of a seed, of lengths 0 and more.
+/// Adds the row that is made of a seed.
 template <class V>
 void add_row(V& out, std::int64_t seed) {
   auto const values = [&](std::int64_t count, auto zero) {
@@ -210,13 +211,13 @@ void add_row(V& out, std::int64_t seed) {
     out.text.push_back(seed % 5 == 0 ? std::string() : "row of " + std::to_string(seed));
   }
   if constexpr ((V::kinds & 4U) != 0) {
-    out.tokens.push_back(values(seed % 4, std::int32_t{}));
+    out.tokens.push_back(values(V::fewest + seed % 4, std::int32_t{}));
   }
   if constexpr ((V::kinds & 8U) != 0) {
     if (out.pairs.size() == 0) {
       out.pairs = rlhf::data::Rows<std::int64_t>(2);
     }
-    out.pairs.push_back(values(seed % 3 * 2, std::int64_t{}));
+    out.pairs.push_back(values((V::fewest + seed % 3) * 2, std::int64_t{}));
   }
   if constexpr ((V::kinds & 16U) != 0) {
     out.number.push_back(seed);
@@ -295,14 +296,14 @@ struct Joined<rlhf::Inputs<V...>> {
 template <class... V>
 std::vector<std::int64_t> digests_of_all(V const&... values) {
   std::array<std::int64_t, sizeof...(V)> const rows{rlhf::data::row_count(values)...};
-  std::vector<std::int64_t> out;
-  for (std::int64_t r = 0; r < rows[0]; ++r) {
-    out.push_back(digest_of_all(r, values...));
-  }
   for (std::int64_t const other : rows) {
     if (other != rows[0]) {
       throw std::runtime_error("a part got values of different numbers of rows");
     }
+  }
+  std::vector<std::int64_t> out;
+  for (std::int64_t r = 0; r < rows[0]; ++r) {
+    out.push_back(digest_of_all(r, values...));
   }
   return out;
 }
