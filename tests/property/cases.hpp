@@ -30,8 +30,8 @@ using rlhf::Shape;
 /// A generator of its own (SplitMix64), so that the library's cannot hide a fault.
 class Dice {
  public:
-  explicit Dice(std::uint64_t seed) : state_(seed * 0x2545f4914f6cdd1dULL + 1) {}
-  std::uint64_t word() {
+  constexpr explicit Dice(std::uint64_t seed) : state_(seed * 0x2545f4914f6cdd1dULL + 1) {}
+  constexpr std::uint64_t word() {
     state_ += 0x9e3779b97f4a7c15ULL;
     std::uint64_t z = state_;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -39,10 +39,10 @@ class Dice {
     return z ^ (z >> 31);
   }
   /// Between both, inclusive.
-  int between(int low, int high) {
+  constexpr int between(int low, int high) {
     return low + static_cast<int>(word() % static_cast<std::uint64_t>(high - low + 1));
   }
-  bool one_in(int n) { return between(1, n) == 1; }
+  constexpr bool one_in(int n) { return between(1, n) == 1; }
   template <class T>
   T pick(std::initializer_list<T> values) {
     return values.begin()[between(0, static_cast<int>(values.size()) - 1)];
