@@ -33,6 +33,7 @@ struct Visit {
   std::string_view part;   ///< The engine's part and
   std::string_view phase;  ///< phase in which it is called, as errors name them.
   std::int64_t episode;    ///< That is trained on; 0 before the first.
+  std::int64_t told;       ///< That errors name: ahead of training, the one that is made.
 };
 
 /// Sees all calls on one rank.
@@ -41,10 +42,14 @@ struct Probe {
   std::int64_t target = -1;  ///< In this call
   std::function<void()> happening{};
   std::int64_t episode = 0;
+  std::function<std::int64_t()> generated{};  ///< The generator's episode.
   bool saw_all_end = false;  ///< Where this rank failed: the others ended before it was gone.
 
   void at(std::string_view place, std::string_view part, std::string_view phase) {
-    visits.push_back({place, part, phase, episode});
+    bool const generates = (part == "generator" || part == "generate" || part == "prompts") &&
+                           (place == "before_episode" || place == "after_episode" ||
+                            place == "forward_step" || place == "make" || place == "made");
+    visits.push_back({place, part, phase, episode, generates ? generated() : episode});
     if (std::ssize(visits) - 1 == target) {
       happening();
     }
@@ -170,6 +175,7 @@ inline Run run(Setting const& setting, std::vector<Fault> const& faults = {},
     Probe& probe = out.probes[static_cast<std::size_t>(world.rank())];
     Generator generator(world, setting.generator, setting.generator_layout, 3, probe);
     Actor actor(world, setting.actor, setting.actor_layout, 1, probe);
+    probe.generated = [&] { return generator.episode().value; };
     generator.open_data({.dataset_sizes = {11, 7}, .ratios = {2, 1}, .samples_per_episode = 5});
     rlhf::Engine loop(
         world, setting.options,

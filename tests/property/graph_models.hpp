@@ -168,7 +168,6 @@ template <int K>
 struct Value {
   static constexpr std::array<unsigned, most_values> kinds_of{5, 26, 20, 15, 16, 31};
   static constexpr unsigned kinds = kinds_of[K];
-  static constexpr std::int64_t fewest = (kinds & 11U) == 0 ? 0 : 1;  ///< Positions of a row.
   std::vector<std::uint8_t> flag;
   std::vector<std::int64_t> number;
   std::vector<std::string> text;
@@ -211,13 +210,13 @@ void add_row(V& out, std::int64_t seed) {
     out.text.push_back(seed % 5 == 0 ? std::string() : "row of " + std::to_string(seed));
   }
   if constexpr ((V::kinds & 4U) != 0) {
-    out.tokens.push_back(values(V::fewest + seed % 4, std::int32_t{}));
+    out.tokens.push_back(values(seed % 4, std::int32_t{}));
   }
   if constexpr ((V::kinds & 8U) != 0) {
     if (out.pairs.size() == 0) {
       out.pairs = rlhf::data::Rows<std::int64_t>(2);
     }
-    out.pairs.push_back(values((V::fewest + seed % 3) * 2, std::int64_t{}));
+    out.pairs.push_back(values(seed % 3 * 2, std::int64_t{}));
   }
   if constexpr ((V::kinds & 16U) != 0) {
     out.number.push_back(seed);

@@ -331,7 +331,8 @@ TEST_CASE("the phases of an episode add up to it, in timers and in the trace") {
     loop.run();
     std::int64_t phases = 0;
     loop.timers().visit([&](std::string_view path, rlhf::runtime::Timing const& timing) {
-      phases += path.find('/') != path.rfind('/') || path == "episode" ? 0 : timing.total;
+      bool const counts = path.starts_with("episode/") && path.find('/') == path.rfind('/');
+      phases += counts ? timing.total : 0;
     });
     rlhf::runtime::Timing const episode = loop.timers().at("episode");
     CHECK(episode.count == 5);
@@ -379,6 +380,23 @@ TEST_CASE("metrics of trainers are joined over ranks and steps, and taken once")
     CHECK(taken[2].weight == 6);
     loop.round();
     CHECK(loop.take_metrics().size() == 2);
+  });
+}
+
+TEST_CASE("metrics are those of the ranks that speak for a share") {
+  rlhf::comm::run_local(4, [&](Local world) {  // of a pipeline, the last stage
+    Layout const layout{.pipeline = 2, .data = 2};
+    BusyGenerator generator(Mesh::range(0, 4), world.rank(), layout);
+    BusyActor actor(Mesh::range(0, 4), world.rank(), layout);
+    generator.open_data(data(10));
+    rlhf::Engine loop(world, {.episodes = 1}, engine::prompts("prompts", generator, ask),
+                      engine::stage("generate", generator), engine::train("policy", actor),
+                      engine::sync("weights", actor, generator));
+    loop.run();
+    for (auto const& metric : loop.take_metrics()) {
+      CHECK(metric.count == 2);
+      CHECK((metric.name != "policy/loss" || metric.weight == 10));
+    }
   });
 }
 

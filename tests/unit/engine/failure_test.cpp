@@ -103,16 +103,16 @@ struct Failure {
   /// Whether an error says it all.
   [[nodiscard]] bool told(ranks::Outcome const& outcome, bool with_signal) const {
     Visit const& visit = call.visit;
-    if (with_signal) {
-      return outcome.says(rlhf::text("rank ", call.rank, ", module ", visit.part, ", phase ",
-                                     visit.phase, ", ", rlhf::to_string(what->code), ": ",
-                                     what->message));
-    }
-    std::string const where = rlhf::text(visit.part, ", ", visit.phase, " of episode ");
-    std::string const who = rlhf::text(" on rank ", call.rank, ": ", what->message);
-    return visit.place == "load_checkpoint"  // before any episode of this run
+    std::string const where = with_signal
+                                  ? rlhf::text("rank ", call.rank, ", module ", visit.part,
+                                               ", phase ", visit.phase, " of episode ")
+                                  : rlhf::text(visit.part, ", ", visit.phase, " of episode ");
+    std::string const who = with_signal
+                                ? rlhf::text(", ", rlhf::to_string(what->code), ": ", what->message)
+                                : rlhf::text(" on rank ", call.rank, ": ", what->message);
+    return visit.place == "load_checkpoint"  // of the episode that the checkpoint is of
                ? outcome.says(where) && outcome.says(who)
-               : outcome.says(rlhf::text(where, visit.episode, who));
+               : outcome.says(rlhf::text(where, visit.told, who));
   }
 };
 

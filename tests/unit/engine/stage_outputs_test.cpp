@@ -168,6 +168,8 @@ bool run(Plan const& plan, std::string const& directory, Calls& calls, std::stri
                       engine::stage("judge", judge, stage), engine::train("policy", actor));
     loop.run();
   });
+  INFO(end.world.text);
+  CHECK(end.world.failed == (!plan.fault.hook.empty()));
   return !end.world.failed;
 }
 

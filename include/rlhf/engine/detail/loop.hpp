@@ -80,6 +80,7 @@ class Loop<true, C, Nodes...> {
     while (run_.progress.episode < run_.options.episodes) {
       round(observer);
     }
+    run_.guarded("engine", "end", [&] { run_.world->barrier(); });  // all, or none without an error
   }
   /// `run` in two: everything before the first episode, then one episode at a time.
   template <class Observer = NoObserver>

@@ -64,16 +64,12 @@ void save_stage(R& run, Work<Node> const& work, std::int64_t episode,
   }
 }
 
-/// Whether outputs were saved and are whole. Damaged ones are made again: they are no more than
-/// that.
+/// Whether outputs were saved and can be read. Others are made again: that is all they save.
 template <class R, class Output>
 [[nodiscard]] bool is_there(R const& run, checkpoint::Stage const& key, Output& out) {
   try {
     return stage_outputs_of(run.options).load(key, out).found;
-  } catch (Error const& error) {
-    if (error.code() == Errc::io) {
-      throw;
-    }
+  } catch (Error const&) {
     return false;
   }
 }
@@ -94,8 +90,7 @@ void restore_stage(R& run, Work<Node>& work, std::int64_t episode) {
       std::int64_t const rows = run.progress.rows[run.progress.slot(episode)];
       if (shares.speaker(share) == run.world->rank() &&
           split_evenly(rows, shares.count(), share).size() > 0) {
-        there =
-            stage_outputs_of(run.options).load(key_of_stage(run, work, share, episode), out).found;
+        there = is_there(run, key_of_stage(run, work, share, episode), out) ? 1 : 0;
       }
     }
     comm::all_reduce(*run.world, std::span<std::int64_t>(&there, 1), comm::Reduce::min);

@@ -124,7 +124,9 @@ void take_rows(Taker& in, data::Rows<T>& column, std::int64_t rows) {
       column.push_back({reinterpret_cast<T const*>(from), size});
     } else {
       aligned.resize(size);
-      std::memcpy(static_cast<void*>(aligned.data()), from, size * sizeof(T));
+      if (size != 0) {
+        std::memcpy(static_cast<void*>(aligned.data()), from, size * sizeof(T));
+      }
       column.push_back({aligned.data(), size});
     }
   }
