@@ -1,5 +1,6 @@
 #include "options.hpp"
 
+#include <rlhf/core/error.hpp>
 #include <rlhf/core/text.hpp>
 
 #include <algorithm>
@@ -86,6 +87,10 @@ void turn_on(Options& options, std::string_view, std::string_view) {
 }
 
 constexpr Row rows[] = {
+    {"config", "FILE", "settings as in examples/ppo/run.json; options win over it",
+     [](Options& o, std::string_view, std::string_view v) { o.config = std::string(v); }},
+    {"set", "A.B=C", "a setting over those of --config; may be repeated",
+     [](Options& o, std::string_view, std::string_view v) { o.set.emplace_back(v); }},
     {"data", "FILE[:RATIO]",
      R"(prompts, JSON Lines {"prompt": ..., "answer": ...}; may be repeated)",
      [](Options& o, std::string_view, std::string_view v) { o.data.push_back(data_file(v)); }},
@@ -201,6 +206,21 @@ Options parse_options(int argc, char** argv) {
     refuse(fmt::format("unexpected argument {}", argv[optind]));
   }
   Options options;
+  for (auto const& [row, value] : given) {
+    std::string_view const name(row->name);
+    if (name == "config" || name == "set") {
+      row->set(options, name, value);
+    }
+  }
+  if (!options.config.empty()) {
+    try {
+      configure(options, options.config, options.set);
+    } catch (rlhf::Error const& error) {
+      refuse(error.message());
+    }
+  } else if (!options.set.empty()) {
+    refuse("--set needs --config");
+  }
   for (auto const& [row, value] : given) {
     if (std::string_view(row->name) == "short") {  // what is given explicitly wins
       options.episodes = 10;

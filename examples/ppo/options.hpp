@@ -16,7 +16,9 @@ using grpo::DataFile;
 
 /// Settings of a run. The defaults learn in a few minutes on two cores.
 struct Options {
-  std::vector<DataFile> data{};  ///< Empty: the files of examples/grpo.
+  std::string config{};            ///< A file of settings; empty: none.
+  std::vector<std::string> set{};  ///< Settings `a.b=c` over those of the file.
+  std::vector<DataFile> data{};    ///< Empty: the files of examples/grpo.
   rlhf::Layout policy{.tensor = 2, .data = 2};
   rlhf::Layout generator{.tensor = 4};
   rlhf::Layout scorers{.data = 4};  ///< Reference, reward model and critic.
@@ -48,6 +50,11 @@ struct Options {
     return ahead >= 0 ? ahead : separate ? 1 : 0;
   }
 };
+
+/// Settings from a configuration file (run.json), with `a.b=c` of `set` over them.
+///
+/// Errors: those of `adapters::read_config_file`; invalid_argument for layouts that do not fit.
+void configure(Options& options, std::string const& file, std::vector<std::string> const& set);
 
 /// What a run's curve depends on besides its data, in one line. A resumed run must have the same;
 /// only the number of episodes may change.

@@ -43,8 +43,10 @@ namespace detail {
 inline void check_pair(Config const& config, Link const& link, Model const& source,
                        Model const& destination, Checks const& checks) {
   bool const changes = source.trainable || is_destination(config, link.source);
-  checks.require(changes, "source", "does not train (models.", link.source,
-                 ".trainable is false) and no link brings it weights, so they never change");
+  checks.require(changes || frequency_of(config, link) == 0, "source", "does not train (models.",
+                 link.source,
+                 ".trainable is false) and no link brings it weights, so they never change; set "
+                 "frequency to 0 (once)");
   checks.require(config.runtime.max_version_lag == 0 || frequency_of(config, link) == 0 ||
                      !share_ranks(config, link.source, link.destination),
                  "destination", "shares ranks with ", link.source,

@@ -39,10 +39,10 @@ struct Choices<sync::Extent> {
 
 /// A weight sync from one module into another.
 struct Link {
-  std::string source{};                        ///< A trainable model.
+  std::string source{};                        ///< A model.
   std::string destination{};                   ///< Another model.
   std::optional<LinkPolicy> policy{};          ///< null: the runtime's `param_sync_comm_type`.
-  std::optional<std::int64_t> frequency{};     ///< Episodes; null: the destination's; 0: never.
+  std::optional<std::int64_t> frequency{};     ///< Episodes; null: the destination's; 0: once.
   std::optional<std::int64_t> bucket_bytes{};  ///< null: the runtime's `coalesced_buffer_mb`.
   std::int64_t budget_bytes = 0;               ///< Of staging memory a rank; 0: four buckets.
   std::optional<sync::Verification> verification{};  ///< null: the runtime's `validate_param_sync`.
@@ -58,7 +58,7 @@ struct Link {
     visit("policy", self.policy, anything(),
           "how weights travel; null: the runtime section's param_sync_comm_type");
     visit("frequency", self.frequency, between(0, largest_count),
-          "episodes between syncs; 0: never; null: the destination's sync_frequency");
+          "episodes between syncs; 0: once, at the start; null: the destination's sync_frequency");
     visit("bucket_bytes", self.bucket_bytes, between(256, largest_bytes),
           "bytes that move together; null: the runtime section's coalesced_buffer_mb");
     visit("budget_bytes", self.budget_bytes, between(0, 4 * largest_bytes),

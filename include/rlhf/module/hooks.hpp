@@ -13,13 +13,15 @@
 /// | `void save_checkpoint(Step)`, `void load_checkpoint(Step)` | the same by the model's own means |
 /// | `D build_dataset(std::span<std::string const>, Purpose)` | prompts to a `data::Dataset` |
 ///
-/// `Batch`, and `TrainBatch` if it is another, are nested types of the model. A hook that a model
-/// does not define costs nothing. One that is private, misspelt or takes other arguments is refused
-/// with a sentence by `CheckModel`, which every function here instantiates. Misspelt is a name from
-/// a list (detail/near_names.hpp: other spellings, and every hook with one letter left out, doubled
-/// or swapped with the next) in a model that lacks the hook itself. Hooks may be overloaded,
-/// templates or inherited. Of a final class, one that is private, or overloaded and fits none of
-/// the calls, is taken for absent.
+/// `Step` counts the calls of `train_step` (of a model that is not trained it stays 0; noise that
+/// is to differ from call to call goes by `episode()` and the rows, too). `Batch`, and `TrainBatch`
+/// if it is another, are nested types of the model. A hook that a model does not define costs
+/// nothing. One that is private, misspelt or takes other arguments is refused with a sentence by
+/// `CheckModel`, which every function here instantiates. Misspelt is a name from a list
+/// (detail/near_names.hpp: other spellings, and every hook with one letter left out, doubled or
+/// swapped with the next) in a model that lacks the hook itself. Hooks may be overloaded, templates
+/// or inherited. Of a final class, one that is private, or overloaded and fits none of the calls,
+/// is taken for absent.
 #pragma once
 
 #include <rlhf/core/ids.hpp>

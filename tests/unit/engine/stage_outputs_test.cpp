@@ -144,7 +144,7 @@ struct Plan {
 };
 
 /// Runs four episodes. True unless it was stopped.
-bool run(Plan const& plan, std::string const& directory, Calls& calls, std::string* why = nullptr) {
+bool run(Plan const& plan, std::string const& directory, Calls& calls) {
   auto const end = ranks::run_world(plan.ranks, ranks::long_timeout, [&](Local& world) {
     int const generating = plan.ahead > 0 ? plan.ranks - 1 : plan.ranks;
     Mesh const mesh = Mesh::range(0, generating);
