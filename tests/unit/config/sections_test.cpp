@@ -124,6 +124,26 @@ TEST_CASE("configurations made in code are checked like files") {
   CHECK(config::faults_of(settings)[0].path == "runtime.train_global_batch_size");
 }
 
+TEST_CASE("links in chains, and links that bring weights once, are right") {
+  Config settings;
+  for (char const* const name : {"policy", "generator", "copy", "reference", "frozen"}) {
+    settings.models[name].num_gpu = 1;
+  }
+  settings.models["policy"].trainable = true;
+  settings.runtime.colocation = {{"policy", "reference"}};
+  settings.runtime.max_version_lag = 1;
+  settings.links["fresh"] = {.source = "policy", .destination = "generator"};
+  settings.links["on"] = {.source = "generator", .destination = "copy"};
+  settings.links["first"] = {.source = "policy", .destination = "reference", .frequency = 0};
+  CHECK_NOTHROW(config::expect_valid(settings));
+  settings.links["of-frozen"] = {
+      .source = "frozen", .destination = "reference", .frequency = 0, .only = {"head"}};
+  CHECK_NOTHROW(config::expect_valid(settings));
+  settings.links["of-frozen"].frequency = 1;
+  CHECK_THROWS_WITH_AS(config::expect_valid(settings), doctest::Contains("does not train"),
+                       rlhf::Error);
+}
+
 TEST_CASE("a name that is not there is answered with the nearest") {
   Config const settings = one_model();
   CHECK(&settings.models.at("policy") == settings.models.find("policy"));
