@@ -40,7 +40,8 @@ namespace rlhf::inline v0 {
 ///
 /// **Checkpoints** hold every model's files, the sampler's state, the rollouts in flight and those
 /// that trainers keep (`TrainOptions::replay_episodes`); a run that was killed goes on as if it had
-/// not been, on other ranks and layouts, too, as far as models load their files there. Written
+/// not been, on other ranks and layouts, too, as far as models load their files there. Models that
+/// are trained must define `save_checkpoint` and `load_checkpoint`. Written
 /// behind an episode at whose end all links were synced. Stages may keep what they make of the
 /// episode behind it (`StageOptions::save_outputs`).
 ///

@@ -8,6 +8,7 @@
 #include <rlhf/checkpoint/model_files.hpp>
 #include <rlhf/checkpoint/store.hpp>
 #include <rlhf/comm/operations.hpp>
+#include <rlhf/engine/detail/load_state.hpp>
 #include <rlhf/engine/detail/residence.hpp>
 #include <rlhf/engine/detail/run.hpp>
 #include <rlhf/engine/detail/saved_state.hpp>
