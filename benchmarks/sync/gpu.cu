@@ -5,7 +5,7 @@
 // fingerprints afterwards. Exits with 77 where there are fewer than two devices.
 //
 //   gpu [--model FILE|NAME,...] [--scenario NAME|all] [--bucket-mb N] [--iterations N] [--blocks N]
-//       [--pack-blocks N] [--ways NAME,NAME|all] [--json OUT]
+//       [--pack-blocks N] [--follow-blocks N] [--ways NAME,NAME|all] [--json OUT]
 //
 // Runs as one process with a thread a GPU, or as the processes of a launcher (torchrun, mpirun,
 // srun).
@@ -53,6 +53,7 @@ struct Options {
   int iterations = 10;
   int blocks = 0;
   int pack_blocks = 0;
+  int follow_blocks = 0;
   std::string json;
 };
 
@@ -280,7 +281,7 @@ std::int64_t sum_of(Communicator& world, std::int64_t value) {
   return value;
 }
 
-/// Seconds of the slowest rank, sorted.
+/// Seconds of the slowest rank, in the order of the runs.
 template <class Body>
 std::vector<double> measure(Communicator& world, cuda::StreamView stream, int iterations,
                             Body&& body) {
@@ -295,14 +296,21 @@ std::vector<double> measure(Communicator& world, cuda::StreamView stream, int it
       out.push_back(static_cast<double>(took) * 1e-9);
     }
   }
-  std::sort(out.begin(), out.end());
   return out;
 }
-double median(std::vector<double> const& sorted) {
-  return sorted[sorted.size() / 2];
+double quantile(std::vector<double> runs, std::size_t percent) {
+  std::sort(runs.begin(), runs.end());
+  return runs[std::min(runs.size() - 1, runs.size() * percent / 100)];
 }
-double p95(std::vector<double> const& sorted) {
-  return sorted[std::min(sorted.size() - 1, sorted.size() * 95 / 100)];
+double median(std::vector<double> const& runs) {
+  return quantile(runs, 50);
+}
+/// How much longer the last quarter takes than the first.
+double drift(std::vector<double> const& runs) {
+  auto const quarter = static_cast<std::ptrdiff_t>((runs.size() + 3) / 4);
+  return median({runs.end() - quarter, runs.end()}) /
+             median({runs.begin(), runs.begin() + quarter}) -
+         1;
 }
 
 /// What the links can do, measured with one large buffer.
@@ -456,6 +464,7 @@ class Bench {
     packing.direct.reach = direct ? cuda::Reach::automatic : cuda::Reach::never;
     packing.direct.fingerprints = prints;
     packing.direct.blocks = options_.blocks;
+    packing.direct.follow_blocks = options_.follow_blocks;
     packing.blocks = options_.pack_blocks > 0 ? options_.pack_blocks : packing.blocks;
     sync::LinkOptions linking;
     linking.budget = rlhf::Bytes{std::int64_t{4} * options_.bucket_mb << 20};
@@ -483,6 +492,7 @@ class Bench {
       world_.barrier();
     }
     std::vector<double> launches;
+    auto const settled = static_cast<std::int64_t>(cuda::device_memory().free);
     auto const seconds = measure(world_, stream_, options_.iterations, [&] {
       std::int64_t const start = rlhf::steady_nanoseconds();
       if (captured) {
@@ -493,6 +503,8 @@ class Bench {
       launches.push_back(static_cast<double>(rlhf::steady_nanoseconds() - start) * 1e-3);
     });
     link.finish(rlhf::Version{version}, stream_);
+    std::int64_t const growth =
+        most_of(world_, settled - static_cast<std::int64_t>(cuda::device_memory().free));
     std::int64_t const extra =
         most_of(world_, before - static_cast<std::int64_t>(cuda::device_memory().free));
     wrong += destination_->wrong(version);
@@ -503,11 +515,10 @@ class Bench {
       std::fprintf(stderr, "%s\n", error.what());
       verified = false;
     }
-    std::sort(launches.begin(), launches.end());
     double const launch =
         static_cast<double>(most_of(world_, static_cast<std::int64_t>(median(launches) * 1e3))) *
         1e-3;
-    row(way, seconds, launch, extra, sum_of(world_, wrong), verified, making * 1e-9);
+    row(way, seconds, launch, extra, growth, sum_of(world_, wrong), verified, making * 1e-9);
     if (replay != nullptr) {
       cudaGraphExecDestroy(replay);
       cudaGraphDestroy(graph);
@@ -544,8 +555,7 @@ class Bench {
     std::int64_t const extra =
         most_of(world_, before - static_cast<std::int64_t>(cuda::device_memory().free));
     std::int64_t const wrong = sum_of(world_, destination_->wrong(version));
-    std::sort(launches.begin(), launches.end());
-    row(way, seconds, median(launches), extra, wrong, true, 0);
+    row(way, seconds, median(launches), extra, 0, wrong, true, 0);
   }
 
   /// The least time that links allow: the most that any GPU must take in, or give out once.
@@ -577,7 +587,8 @@ class Bench {
   }
 
   void row(char const* way, std::vector<double> const& seconds, double launch_us,
-           std::int64_t extra, std::int64_t wrong, bool verified, double making) {
+           std::int64_t extra, std::int64_t growth, std::int64_t wrong, bool verified,
+           double making) {
     double const rate = static_cast<double>(bound_bytes_) / median(seconds) * 1e-9;
     double const ceiling =
         std::strcmp(scenario_->name, "fan_out") == 0 ? ceilings_.broadcast : ceilings_.ring;
@@ -587,17 +598,19 @@ class Bench {
     failed_ = failed_ || wrong != 0 || !verified;
     print(
         "{\"scenario\":\"%s\",\"model\":\"%s\",\"way\":\"%s\",\"gpus\":%d,\"parameters\":%zu,"
-        "\"bytes_moved\":%lld,\"bytes_bound\":%lld,\"seconds\":%.6f,\"seconds_p95\":%.6f,"
+        "\"bytes_moved\":%lld,\"bytes_bound\":%lld,\"seconds\":%.6f,\"seconds_p95\":%.6f,\"drift\":"
+        "%.4f,"
         "\"gbps\":%.1f,\"ceiling_gbps\":%.1f,\"ratio\":%.3f,\"memory_bytes\":%lld,"
         "\"ratio_with_memory\":%.3f,\"launch_us\":%.1f,"
-        "\"device_extra_bytes\":%lld,\"link_seconds\":%.3f,\"wrong_elements\":%lld,"
+        "\"device_extra_bytes\":%lld,\"growth_bytes\":%lld,\"link_seconds\":%.3f,\"wrong_"
+        "elements\":%lld,"
         "\"verified\":%s}\n",
         scenario_->name, model_.name.c_str(), way, world_.size(), plan_.parameters.size(),
         static_cast<long long>(plan_.bytes_moved), static_cast<long long>(bound_bytes_),
-        median(seconds), p95(seconds), rate, ceiling, rate / ceiling,
+        median(seconds), quantile(seconds, 95), drift(seconds), rate, ceiling, rate / ceiling,
         static_cast<long long>(memory_bytes_), bound / median(seconds), launch_us,
-        static_cast<long long>(extra), making, static_cast<long long>(wrong),
-        verified ? "true" : "false");
+        static_cast<long long>(extra), static_cast<long long>(growth), making,
+        static_cast<long long>(wrong), verified ? "true" : "false");
   }
 
   [[nodiscard]] Weights& mine() { return world_.rank() == 0 ? *source_ : *destination_; }
@@ -917,6 +930,8 @@ Options parse(int argc, char** argv) {
       options.blocks = std::atoi(value.c_str());
     } else if (name == "--pack-blocks") {
       options.pack_blocks = std::atoi(value.c_str());
+    } else if (name == "--follow-blocks") {
+      options.follow_blocks = std::atoi(value.c_str());
     } else if (name == "--json") {
       options.json = value;
     } else {
@@ -927,8 +942,8 @@ Options parse(int argc, char** argv) {
   if (argc % 2 == 0 || options.bucket_mb < 1 || options.iterations < 1) {
     std::fprintf(stderr,
                  "usage: gpu [--model FILE|NAME,...] [--scenario NAME|all] [--ways NAME,...|all]\n"
-                 "           [--bucket-mb N] [--iterations N] [--blocks N] [--pack-blocks N] "
-                 "[--json OUT]\n");
+                 "           [--bucket-mb N] [--iterations N] [--blocks N] [--pack-blocks N]\n"
+                 "           [--follow-blocks N] [--json OUT]\n");
     std::exit(2);
   }
   return options;

@@ -26,6 +26,8 @@ struct PlacedBox {
 
 /// Elements that share one mix of their position, so that a group costs one multiply chain.
 inline constexpr int fingerprint_group = 8;
+/// What positions of neighbours in a group differ by.
+inline constexpr std::uint64_t fingerprint_lane_step = 0x9e3779b97f4a7c15ULL;
 
 /// The mix of a parameter's key and the number of a group, `global index / fingerprint_group`.
 [[nodiscard]] RLHF_HOST_DEVICE constexpr std::uint64_t group_fingerprint(
@@ -37,7 +39,7 @@ inline constexpr int fingerprint_group = 8;
 /// a 96-bit product folded together, so that every bit meets every bit of the position.
 [[nodiscard]] RLHF_HOST_DEVICE constexpr std::uint64_t lane_fingerprint(
     std::uint64_t group, std::uint32_t lane, std::uint32_t bits) noexcept {
-  std::uint64_t const position = group + lane * 0x9e3779b97f4a7c15ULL;
+  std::uint64_t const position = group + lane * fingerprint_lane_step;
   std::uint64_t const value = bits ^ 0x85ebca6bU;  // so that zeros count, too
   std::uint64_t const low = value * (position & 0xffffffffU);
   std::uint64_t const high = value * (position >> 32) + (low >> 32);
