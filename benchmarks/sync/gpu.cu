@@ -4,7 +4,8 @@
 // Prints a JSON line for each measurement. Every way's result is checked: all elements once, by
 // fingerprints afterwards. Exits with 77 where there are fewer than two devices.
 //
-//   gpu [--model FILE|NAME,...] [--scenario NAME|all] [--bucket-mb N] [--iterations N] [--blocks N]
+//   gpu [--model FILE|NAME,...] [--scenario NAME,...|all] [--bucket-mb N] [--iterations N]
+//   [--blocks N]
 //       [--pack-blocks N] [--follow-blocks N] [--ways NAME,NAME|all] [--json OUT]
 //
 // Runs as one process with a thread a GPU, or as the processes of a launcher (torchrun, mpirun,
@@ -54,6 +55,7 @@ struct Options {
   int blocks = 0;
   int pack_blocks = 0;
   int follow_blocks = 0;
+  int registered = 1;
   std::string json;
 };
 
@@ -372,6 +374,7 @@ class Bench {
         meeting_(meeting) {}
 
   int run() {
+    connect();
     ceilings_ = ceilings(world_, stream_);
     meeting_.arrive();
     print(
@@ -381,8 +384,7 @@ class Bench {
     bool any = false;
     for (Scenario const& scenario : scenarios_for(world_.size())) {
       bool const has_experts = model_.parameters.size() > 5000;
-      if ((options_.scenario != "all" && options_.scenario != scenario.name) ||
-          (scenario.experts_only && !has_experts)) {
+      if (!listed(options_.scenario, scenario.name) || (scenario.experts_only && !has_experts)) {
         continue;
       }
       any = true;
@@ -398,6 +400,14 @@ class Bench {
   }
 
  private:
+  /// Makes all connections, which NCCL does at the first transfer between two ranks.
+  void connect() {
+    auto const size = static_cast<std::size_t>(world_.size());
+    std::vector<std::int64_t> from(size);
+    std::vector<std::int64_t> to(size);
+    world_.all_to_all(from.data(), to.data(), 1, DType::i64);
+  }
+
   template <class... Values>
   void print(char const* format, Values... values) {
     if (world_.rank() == 0) {
@@ -409,10 +419,11 @@ class Bench {
       }
     }
   }
-  [[nodiscard]] bool wants(char const* way) const {
-    return options_.ways == "all" ||
-           ("," + options_.ways + ",").find("," + std::string(way) + ",") != std::string::npos;
+  [[nodiscard]] static bool listed(std::string const& names, char const* name) {
+    return names == "all" ||
+           ("," + names + ",").find("," + std::string(name) + ",") != std::string::npos;
   }
+  [[nodiscard]] bool wants(char const* way) const { return listed(options_.ways, way); }
 
   void run(Scenario const& scenario) {
     auto range = [](int first, int count) { return Mesh::range(first, count); };
@@ -437,9 +448,11 @@ class Bench {
       twin("packed_double_buffer", 5, [&] { packed(); });
       twin("flatten_and_broadcast", 5, [&] { flattened(); });
     } else {
-      twin("one_send_a_piece", 5, [&] { pieces(1); });
-      if (world_.size() == 2) {  // of more ranks, groups would wait for each other in a circle
+      if (world_.size() == 2) {
+        twin("one_send_a_piece", 5, [&] { pieces(1); });
         twin("sends_in_groups_of_64", 5, [&] { pieces(64); });
+      } else {  // ranks would wait for each other in a circle
+        twin("one_group_a_parameter", 5, [&] { pieces(0); });
       }
     }
     twin("through_pinned_host_memory", 1, [&] { pinned(); });
@@ -771,7 +784,8 @@ class Bench {
     }
     return scratch_.data();
   }
-  /// Twin: every piece a send and a receive, `each` in a group, packed where it has gaps.
+  /// Twin: every piece a send and a receive, `each` in a group, packed where it has gaps. 0: those
+  /// of a parameter, which all ranks send in the same order.
   void pieces(int each) {
     local_copies();
     std::int64_t const slot = std::int64_t{512} << 20;
@@ -790,44 +804,58 @@ class Bench {
     };
     std::byte* const staging = scratch(2 * slot);
     std::int64_t used_out = 0;
+    std::vector<std::pair<plan::Piece const*, plan::Flow const*>> all;
     for (plan::Bucket const& bucket : moves().schedule.buckets) {
       plan::Flow const& flow = moves().schedule.flows[static_cast<std::size_t>(bucket.flow)];
-      auto const& path = plan_.paths[static_cast<std::size_t>(flow.path)];
       for (plan::Piece const& piece : bucket.pieces) {
-        auto const bytes =
-            plan::wire_bytes(plan_.kinds[static_cast<std::size_t>(kind_of(piece))], piece.box);
-        if (open != 0 && in_group + bytes > slot) {  // both ranks of a piece see all of a group
-          flush();
+        all.emplace_back(&piece, &flow);
+      }
+    }
+    if (each == 0) {
+      std::stable_sort(all.begin(), all.end(), [](auto const& a, auto const& b) {
+        return a.first->parameter < b.first->parameter;
+      });
+    }
+    std::int32_t parameter = -1;
+    for (auto const& [one, its_flow] : all) {
+      plan::Piece const& piece = *one;
+      plan::Flow const& flow = *its_flow;
+      auto const& path = plan_.paths[static_cast<std::size_t>(flow.path)];
+      auto const bytes =
+          plan::wire_bytes(plan_.kinds[static_cast<std::size_t>(kind_of(piece))], piece.box);
+      bool const full = each == 0 ? piece.parameter != parameter : in_group + bytes > slot;
+      parameter = piece.parameter;
+      if (open != 0 && full) {  // both ranks of a piece see all of a group
+        flush();
+      }
+      if (open == 0) {
+        world_.group_start();
+        used = used_out = in_group = 0;
+      }
+      in_group += bytes;
+      if (flow.source == world_.rank()) {
+        rlhf::Region const region = moves().source->region(plan_, piece);
+        std::byte* from = region.data;
+        if (!region.contiguous()) {
+          from = staging + slot + used_out;
+          used_out += bytes;
+          copy_region(region, from, true, stream_.get(), cudaMemcpyDeviceToDevice);
         }
-        if (open == 0) {
-          world_.group_start();
-          used = used_out = in_group = 0;
+        for (int const to : path.destinations) {
+          world_.send(from, bytes, DType::u8, to, stream_);
         }
-        in_group += bytes;
-        if (flow.source == world_.rank()) {
-          rlhf::Region const region = moves().source->region(plan_, piece);
-          std::byte* from = region.data;
-          if (!region.contiguous()) {
-            from = staging + slot + used_out;
-            used_out += bytes;
-            copy_region(region, from, true, stream_.get(), cudaMemcpyDeviceToDevice);
-          }
-          for (int const to : path.destinations) {
-            world_.send(from, bytes, DType::u8, to, stream_);
-          }
-        } else {
-          rlhf::Region const region = moves().destination->region(plan_, piece);
-          std::byte* to = region.data;
-          if (!region.contiguous()) {
-            to = staging + used;
-            used += bytes;
-            unpack.emplace_back(region, to);
-          }
-          world_.recv(to, bytes, DType::u8, flow.source, stream_);
+      } else {
+        rlhf::Region const region = moves().destination->region(plan_, piece);
+        std::byte* to = region.data;
+        if (!region.contiguous()) {
+          to = staging + used;
+          used += bytes;
+          unpack.emplace_back(region, to);
         }
-        if (++open == each) {
-          flush();
-        }
+        world_.recv(to, bytes, DType::u8, flow.source, stream_);
+      }
+      if (++open == each) {
+        flush();
       }
     }
     if (open != 0) {
@@ -932,6 +960,8 @@ Options parse(int argc, char** argv) {
       options.pack_blocks = std::atoi(value.c_str());
     } else if (name == "--follow-blocks") {
       options.follow_blocks = std::atoi(value.c_str());
+    } else if (name == "--registered") {
+      options.registered = std::atoi(value.c_str());
     } else if (name == "--json") {
       options.json = value;
     } else {
@@ -940,10 +970,11 @@ Options parse(int argc, char** argv) {
     }
   }
   if (argc % 2 == 0 || options.bucket_mb < 1 || options.iterations < 1) {
-    std::fprintf(stderr,
-                 "usage: gpu [--model FILE|NAME,...] [--scenario NAME|all] [--ways NAME,...|all]\n"
-                 "           [--bucket-mb N] [--iterations N] [--blocks N] [--pack-blocks N]\n"
-                 "           [--follow-blocks N] [--json OUT]\n");
+    std::fprintf(
+        stderr,
+        "usage: gpu [--model FILE|NAME,...] [--scenario NAME,...|all] [--ways NAME,...|all]\n"
+        "           [--bucket-mb N] [--iterations N] [--blocks N] [--pack-blocks N]\n"
+        "           [--follow-blocks N] [--registered 0|1] [--json OUT]\n");
     std::exit(2);
   }
   return options;
@@ -963,7 +994,8 @@ int main(int argc, char** argv) {
   int status = 0;
   try {
     rlhf::nccl::RunOptions running;
-    running.communicator.timeout = rlhf::Milliseconds{120'000};
+    running.communicator.timeout = rlhf::Milliseconds{60'000};
+    running.communicator.register_staging = options.registered != 0;
     std::FILE* const out =
         options.json.empty() || launch.rank > 0 ? nullptr : std::fopen(options.json.c_str(), "a");
     for (std::size_t begin = 0; begin < options.models.size();) {

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,12 @@
 
 namespace gpu {
 
+/// Random cases of a test: fewer where RLHF_TEST_CASES says so, as under compute-sanitizer.
+inline std::uint64_t cases_of(std::uint64_t usual) {
+  char const* const fewer = std::getenv("RLHF_TEST_CASES");
+  return fewer == nullptr ? usual : std::strtoull(fewer, nullptr, 10);
+}
+
 /// `cases::Model` with its elements on the device: `upload` and `download` move them.
 template <class Sync>
 class DeviceModel {
@@ -33,6 +40,7 @@ class DeviceModel {
       : host_(pair, side, world_rank, gaps) {
     for (auto& held : host_.held()) {
       memory_.emplace_back(held.memory.size() + 64);
+      zero(memory_.back());
       views_.push_back(held.view);
       views_.back().data = memory_.back().data();
     }
@@ -68,6 +76,7 @@ class DeviceModel {
   void move_memory() {
     for (std::size_t i = 0; i < memory_.size(); ++i) {
       rlhf::cuda::DeviceBuffer elsewhere(memory_[i].size());
+      zero(elsewhere);
       rlhf::cuda::check(cudaMemcpy(elsewhere.data(), memory_[i].data(), memory_[i].size(),
                                    cudaMemcpyDeviceToDevice),
                         "move");
@@ -75,14 +84,19 @@ class DeviceModel {
       views_[i].data = memory_[i].data();
     }
   }
-  /// Lets one parameter's memory begin a few bytes behind where another's does.
-  void lay_across(std::size_t one, std::size_t other, std::size_t bytes) {
-    views_[one].data = memory_[other].data() + bytes;
+  /// Lets rows of a parameter overlap by one element.
+  void lay_across_itself(std::size_t parameter) {
+    rlhf::TensorView& view = views_[parameter];
+    view.strides[0] = view.shape[1] - 1;
   }
   [[nodiscard]] std::vector<rlhf::cuda::DeviceBuffer>& memory() noexcept { return memory_; }
   [[nodiscard]] std::vector<rlhf::TensorView> const& views() const noexcept { return views_; }
 
  private:
+  /// Nothing that is read was never written, gaps included.
+  static void zero(rlhf::cuda::DeviceBuffer& memory) {
+    rlhf::cuda::check(cudaMemset(memory.data(), 0, memory.size()), "zero");
+  }
   void upload(rlhf::cuda::StreamView stream) {
     for (std::size_t i = 0; i < memory_.size(); ++i) {
       auto const& bytes = host_.held()[i].memory;

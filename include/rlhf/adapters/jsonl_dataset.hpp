@@ -115,7 +115,7 @@ class JsonlDataset {
   /// `data::sampled_fingerprint`. The name of the file does not count, nor does `Decode`.
   [[nodiscard]] std::uint64_t fingerprint() const {
     std::uint64_t const items =
-        data::sampled_fingerprint(size(), [&](std::int64_t i) { return line(i); });
+        data::sampled_fingerprint(size(), [&, this](std::int64_t i) { return line(i); });
     return Fingerprint().add(static_cast<std::uint64_t>(file_.content().size())).add(items).value();
   }
 

@@ -70,7 +70,7 @@ class BasicArchiveWriter {
     for (int d = 0; d < shape.rank(); ++d) {
       expects(shape[d] >= 0, "a tensor extent must not be negative");
     }
-    auto const name_at = [&](std::int64_t i) {
+    auto const name_at = [&, this](std::int64_t i) {
       return std::string_view(names_[static_cast<std::size_t>(i)]);
     };
     if (!index_.add(name, name_at)) {

@@ -128,11 +128,24 @@ concept MovesRegions = requires(C& c, std::vector<Region> const& regions, std::i
 
 /// A communicator whose calls return before they take effect, in stream order: `wait(stream)`
 /// returns when all that the stream has is done, or throws at the communicator's deadline.
-/// Optional; models: `nccl::Communicator`. Where it is missing, calls have taken effect when they
-/// return.
+/// Broadcasts may stand in a group, too. Optional; models: `nccl::Communicator`. Where it is
+/// missing, calls have taken effect when they return.
 template <class C>
 concept RunsBehind = HasStream<C> && requires(C& c, typename C::Stream stream) {
   c.wait(stream);
+};
+
+/// A communicator that moves bytes between memory of its own making faster than between `Memory`:
+/// `registered(bytes)` makes some, `share(memory)` lets another communicator of the same world know
+/// it, `registers()` says whether to use it, the same on every rank. Then both ends of all
+/// transfers must lie in such memory. Optional; models: `nccl::Communicator` for device memory.
+template <class C, class Memory>
+concept RegistersMemory = requires(C& c, typename C::template Registered<Memory>& memory,
+                                   Memory& plain) {
+  { c.registers() } -> std::same_as<bool>;
+  { c.registered(std::int64_t{}) } -> std::same_as<typename C::template Registered<Memory>>;
+  static_cast<typename C::template Registered<Memory>>(static_cast<Memory&&>(plain));
+  c.share(memory);
 };
 
 }  // namespace rlhf::inline v0::comm

@@ -54,8 +54,8 @@ class Reader {
     for (Value const& item : from.items) {
       expect_known(item, known, path);
     }
-    Section::fields(out, [&](std::string_view name, auto& member, Limits const& limits,
-                             std::string_view description) {
+    Section::fields(out, [&, this](std::string_view name, auto& member, Limits const& limits,
+                                   std::string_view description) {
       Value const* const found = from.find(name);
       std::string const key = path.empty() ? std::string(name) : text(path, ".", name);
       if (found == nullptr || (found->kind == Kind::null && limits.required)) {
@@ -229,7 +229,7 @@ class Reader {
       from = written.text.starts_with('[') ? parsed<std::vector<T>>(written) : split(written);
     }
     std::vector<T> read;
-    auto const add = [&](Value const& item, std::string const& at) {
+    auto const add = [&, this](Value const& item, std::string const& at) {
       T one{};
       if constexpr (std::is_same_v<T, std::vector<std::string>>) {
         group(item, one, at, description);

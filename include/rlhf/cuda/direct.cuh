@@ -122,9 +122,16 @@ class Direct {
     std::vector<std::int64_t> first_flag;
     MemoryCards cards;
     std::vector<char> writes_here(ranks, 0);
+    std::vector<char> shares(ranks, 0);
     for (std::size_t k = 0; k < deliveries.size(); ++k) {
       auto const& delivery = deliveries[k];
       std::size_t const link = position(delivery, me);
+      if (link != delivery.destinations.size() || delivery.source == me) {
+        shares[static_cast<std::size_t>(delivery.source)] = 1;
+        for (int const rank : delivery.destinations) {
+          shares[static_cast<std::size_t>(rank)] = 1;
+        }
+      }
       if (link == delivery.destinations.size()) {
         continue;
       }
@@ -244,7 +251,16 @@ class Direct {
         }
       }
     }
-    build.finish(pushes.mixed(), follows.mixed(), written_from_here, writes_here, sent);
+    sharing_.clear();
+    for (std::size_t r = 0; r < ranks; ++r) {
+      if (shares[r] != 0 && static_cast<int>(r) != me) {
+        sharing_.push_back(static_cast<int>(r));
+        shares[r] = writes_here[r] == 0 ? 1 : 0;  // who writes here is told anyway
+      } else {
+        shares[r] = 0;
+      }
+    }
+    build.finish(pushes.mixed(), follows.mixed(), written_from_here, writes_here, shares, sent);
     *report() = Report{};
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
     world_->barrier();  // everybody's flags are there, and down
@@ -319,6 +335,11 @@ class Direct {
         default:
           what = text("rank ", rank, " has not finished writing here");
       }
+      int const absent = never_began();
+      if (absent >= 0) {  // whom others waited for, too
+        rank = absent;
+        what = text("rank ", rank, " did not begin the sync");
+      }
       fail(Errc::timeout,
            text("direct route, rank ", me, "/", world_->size(), ": ", what, " within ",
                 options_.deadline.count, " ms"),
@@ -390,6 +411,25 @@ class Direct {
             "cudaMemcpy of a table");
     }
     return buffer;
+  }
+  /// The first rank of a common delivery that has not said that it is there, or -1.
+  [[nodiscard]] int never_began() const {
+    DeviceGuard const guard(device_);
+    std::vector<std::uint32_t> ready(static_cast<std::size_t>(world_->size()));
+    std::uint32_t epoch = 0;
+    cuda::Stream const stream;
+    check(cudaMemcpyAsync(ready.data(), meeting_.ready, 4 * ready.size(), cudaMemcpyDeviceToHost,
+                          stream.get()),
+          "cudaMemcpyAsync of flags");
+    check(cudaMemcpyAsync(&epoch, meeting_.epoch, 4, cudaMemcpyDeviceToHost, stream.get()),
+          "cudaMemcpyAsync of flags");
+    stream.synchronize();
+    for (int const rank : sharing_) {
+      if (static_cast<std::int32_t>(ready[static_cast<std::size_t>(rank)] - epoch) < 0) {
+        return rank;
+      }
+    }
+    return -1;
   }
   [[nodiscard]] Report* report() const { return reinterpret_cast<Report*>(report_.data()); }
   [[nodiscard]] bool idle() const noexcept {
@@ -465,7 +505,7 @@ class Direct {
 
     void finish(std::vector<Chunk> const& chunks, std::vector<Chunk> const& follow_chunks,
                 std::vector<char> const& readers, std::vector<char> const& writers,
-                std::uint32_t sent) {
+                std::vector<char> const& others, std::uint32_t sent) {
       std::vector<detail::Peer> peers;
       auto const add = [&](std::vector<char> const& which) {
         for (std::size_t r = 0; r < which.size(); ++r) {
@@ -483,6 +523,8 @@ class Direct {
       add(writers);
       std::size_t const writer_count = peers.size();
       add(readers);
+      std::size_t const met = peers.size();
+      add(others);
       Direct& d = owner;
       d.peers_ = upload(peers);
       d.jobs_ = upload(jobs);
@@ -508,7 +550,9 @@ class Direct {
       meeting.writers = reinterpret_cast<detail::Peer const*>(d.peers_.data());
       meeting.writer_count = static_cast<std::uint32_t>(writer_count);
       meeting.readers = meeting.writers + writer_count;
-      meeting.reader_count = static_cast<std::uint32_t>(peers.size() - writer_count);
+      meeting.reader_count = static_cast<std::uint32_t>(met - writer_count);
+      meeting.others = meeting.writers + met;
+      meeting.other_count = static_cast<std::uint32_t>(peers.size() - met);
       meeting.ready = reinterpret_cast<std::uint32_t const*>(own + mine.ready);
       meeting.done = reinterpret_cast<std::uint32_t const*>(own + mine.done);
       meeting.echoes = reinterpret_cast<detail::Echo const*>(d.echoes_.data());
@@ -560,6 +604,7 @@ class Direct {
   PeerMemory mapped_;
   std::vector<std::uint8_t> reach_;  // row r: whom rank r can write to
   std::vector<Incoming> incoming_;
+  std::vector<int> sharing_;  // the other ranks of this one's deliveries
   DeviceBuffer probe_;
   DeviceBuffer signals_;
   StreamBuffer jobs_;

@@ -79,65 +79,76 @@ struct MoveWork {
   Waiting waiting{};
 };
 
-/// Moves chunks. Blocks take the next one when they are done with theirs.
+/// Moves chunks. Blocks take the next one when they are done with theirs: while most warps move
+/// one, the last fetches the next and what must be known of it, waits for it, and says that the one
+/// before is there.
 template <bool Prints>
-__global__ void __launch_bounds__(block_threads) move_kernel(MoveWork work) {
-  __shared__ Job job;
-  __shared__ std::uint32_t next[2];
-  __shared__ std::uint32_t go;
-  __shared__ unsigned long long sum;
-  std::uint32_t const lane = threadIdx.x;
-  std::uint32_t mine = blockIdx.x;
+__global__ void __launch_bounds__(block_threads, 2) move_kernel(MoveWork work) {
+  constexpr std::uint32_t movers = block_threads - 32;
+  constexpr std::uint32_t all = 0xffffffffU;
+  __shared__ Job jobs[2];
+  __shared__ Chunk chunks[2];
+  __shared__ std::uint32_t go[2];
+  bool const fetches = threadIdx.x >= movers;
+  std::uint32_t const lane = fetches ? threadIdx.x - movers : threadIdx.x;
   std::uint32_t const epoch = work.epoch != nullptr ? *work.epoch : 0;
-  for (int turn = 0; mine < work.count; turn ^= 1) {
-    Chunk const chunk = work.chunks[mine];
-    if (lane == 0) {
-      go = chunk.wait == Chunk::none ||
-                   await(work.flags + chunk.wait, epoch, work.waiting, Phase::arrival, chunk.wait)
-               ? 1U
-               : 0U;
-      sum = 0;
-    }
-    for (std::uint32_t word = lane; word < sizeof(Job) / 4; word += block_threads) {
-      reinterpret_cast<std::uint32_t*>(&job)[word] =
-          reinterpret_cast<std::uint32_t const*>(work.jobs + chunk.job)[word];
-    }
-    __syncthreads();
-    if (go == 0) {
+  std::uint32_t mine = blockIdx.x;
+  auto const fetch = [&](int slot) {
+    if (mine >= work.count) {
+      go[slot] = 0;
       return;
     }
-    if (lane == 0) {
-      next[turn] =
-          work.ticket != nullptr ? gridDim.x + atomicAdd(work.ticket, 1U) : mine + gridDim.x;
+    Chunk const chunk = work.chunks[mine];
+    for (std::uint32_t word = lane; word < sizeof(Job) / 4; word += 32) {
+      reinterpret_cast<std::uint32_t*>(&jobs[slot])[word] =
+          reinterpret_cast<std::uint32_t const*>(work.jobs + chunk.job)[word];
     }
-    std::byte* const to = job.to != nullptr || work.to_base != 0 ? job.to + work.to_base : nullptr;
-    std::uint64_t const part = move<Prints>(job, job.from + work.from_base, to, chunk.begin,
-                                            chunk.end, lane, block_threads);
-    if constexpr (Prints) {
-      unsigned long long warp = part;
-      for (int distance = 16; distance > 0; distance /= 2) {
-        warp += __shfl_xor_sync(0xffffffffU, warp, distance);
-      }
-      if (lane % 32 == 0) {
-        atomicAdd(&sum, warp);
+    std::uint32_t next = 0;
+    if (lane == 0) {
+      chunks[slot] = chunk;
+      next = work.ticket != nullptr ? gridDim.x + atomicAdd(work.ticket, 1U) : mine + gridDim.x;
+      go[slot] = chunk.wait == Chunk::none || await(work.flags + chunk.wait, epoch, work.waiting,
+                                                    Phase::arrival, chunk.wait)
+                     ? 1U
+                     : 0U;
+    }
+    mine = __shfl_sync(all, next, 0);
+  };
+  if (fetches) {
+    fetch(0);
+  }
+  __syncthreads();
+  for (int slot = 0; go[slot] != 0; slot ^= 1) {
+    Chunk const& chunk = chunks[slot];
+    if (fetches) {
+      fetch(slot ^ 1);
+    } else {
+      Job const& job = jobs[slot];
+      std::byte* const to =
+          job.to != nullptr || work.to_base != 0 ? job.to + work.to_base : nullptr;
+      unsigned long long part =
+          move<Prints>(job, job.from + work.from_base, to, chunk.begin, chunk.end, lane, movers);
+      if constexpr (Prints) {
+        for (int distance = 16; distance > 0; distance /= 2) {
+          part += __shfl_xor_sync(all, part, distance);
+        }
+        if (lane % 32 == 0) {
+          atomicAdd(work.sums + job.sum, part);
+        }
       }
     }
     __syncthreads();
-    if (lane == 0) {
-      if constexpr (Prints) {
-        atomicAdd(work.sums + job.sum, sum);
+    if (fetches) {
+      if (lane == 0 && chunk.signal != Chunk::none) {
+        raise_flag(jobs[slot].flags + chunk.signal, epoch);
       }
-      if (chunk.signal != Chunk::none) {
-        raise_flag(job.flags + chunk.signal, epoch);
-      }
+      __syncwarp();  // before the slot's next chunk
     }
-    mine = next[turn];
-    __syncthreads();  // before the shared job changes
   }
 }
 
-/// Begins a run of the direct route: tells those who write here that they may, and waits until
-/// those who are written to have said so.
+/// Begins a run of the direct route: tells those who write here that they may, and all who share a
+/// delivery that this rank is there; waits until those who are written to have said so.
 template <class = void>
 __global__ void begin_kernel(Meeting meeting) {
   __shared__ std::uint32_t epoch;
@@ -149,6 +160,9 @@ __global__ void begin_kernel(Meeting meeting) {
   __syncthreads();
   for (std::uint32_t i = threadIdx.x; i < meeting.writer_count; i += blockDim.x) {
     raise_flag(meeting.writers[i].ready, epoch);
+  }
+  for (std::uint32_t i = threadIdx.x; i < meeting.other_count; i += blockDim.x) {
+    raise_flag(meeting.others[i].ready, epoch);
   }
   for (std::uint32_t i = threadIdx.x; i < meeting.reader_count; i += blockDim.x) {
     Peer const& peer = meeting.readers[i];

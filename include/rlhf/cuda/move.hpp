@@ -43,18 +43,36 @@ struct At {
   std::uint64_t index;
 };
 
-RLHF_HOST_DEVICE inline At locate(Job const& job, std::uint32_t vector) noexcept {
-  auto const width = static_cast<std::int64_t>(job.width);
-  std::int64_t const from_size = size_of(job.from_type);
-  std::int64_t const to_size = size_of(job.to_type);
-  if (job.outer == 0) {
-    std::int64_t const element = vector * width;
-    return {element * from_size, element * to_size,
-            job.index + static_cast<std::uint64_t>(element)};
+/// A vector of a job that has rows, found by steps of `lanes`: one division at the beginning, none
+/// on the way.
+struct Cursor {
+  std::uint32_t row;
+  std::uint32_t column;
+
+  RLHF_HOST_DEVICE Cursor(Job const& job, std::uint32_t vector) noexcept
+      : row(vector / job.per_row),
+        column(vector - row * job.per_row) {}
+  /// `step`: where the vector `lanes` from a row's beginning is.
+  RLHF_HOST_DEVICE void advance(Job const& job, Cursor const& step) noexcept {
+    row += step.row;
+    column += step.column;
+    if (column >= job.per_row) {
+      column -= job.per_row;
+      ++row;
+    }
   }
-  std::uint32_t row = vector / job.per_row;
-  std::int64_t const element = (vector - row * job.per_row) * width;
-  At at{element * from_size, element * to_size, job.index + static_cast<std::uint64_t>(element)};
+};
+RLHF_HOST_DEVICE inline At locate(Job const& job, Cursor const& cursor) noexcept {
+  std::int64_t const element = std::int64_t{cursor.column} * job.width;
+  At at{element * size_of(job.from_type), element * size_of(job.to_type),
+        job.index + static_cast<std::uint64_t>(element)};
+  if (job.outer == 1) {
+    at.from += cursor.row * job.from_stride[0];
+    at.to += cursor.row * job.to_stride[0];
+    at.index += static_cast<std::uint64_t>(cursor.row * job.index_stride[0]);
+    return at;
+  }
+  std::uint32_t row = cursor.row;
 #ifdef __CUDA_ARCH__
 #  pragma unroll 1
 #endif
@@ -107,6 +125,7 @@ RLHF_HOST_DEVICE std::uint64_t print_vector(Bytes const& vector, std::uint64_t k
 }
 
 struct NoPrint {
+  static constexpr std::size_t in_flight = 8;
   template <class Bytes>
   RLHF_HOST_DEVICE std::uint64_t operator()(Bytes const&, std::uint64_t) const noexcept {
     return 0;
@@ -115,43 +134,106 @@ struct NoPrint {
 
 /// Vectors begin + lane, begin + lane + lanes, ... of a job: `Load` bytes each become `Store` bytes
 /// by `change`, are added to a fingerprint by `print` and stored where the job has a place for
-/// them. Returns the sum.
+/// them. Returns the sum. `InFlight`: loads of a thread before its first store.
+template <std::size_t InFlight, std::size_t Load, std::size_t Store, class Change, class Print>
+RLHF_HOST_DEVICE std::uint64_t move_flat(Job const& job, std::byte const* from, std::byte* to,
+                                         std::uint64_t first, std::uint32_t end,
+                                         std::uint32_t lanes, Change const& change,
+                                         Print const& print) {
+  std::uint64_t sum = 0;
+  auto const put = [&](Vector<Load> const& loaded, std::uint64_t vector) {
+    Vector<Store> const changed = change(loaded);
+    sum += print(changed, job.index + vector * job.width);
+    if (to != nullptr) {
+      *reinterpret_cast<Vector<Store>*>(to + vector * Store) = changed;
+    }
+  };
+  for (; first + (InFlight - 1) * lanes < end; first += InFlight * lanes) {
+    Vector<Load> loaded[InFlight];
+#ifdef __CUDA_ARCH__
+#  pragma unroll
+#endif
+    for (std::size_t i = 0; i < InFlight; ++i) {
+      loaded[i] = *reinterpret_cast<Vector<Load> const*>(from + (first + i * lanes) * Load);
+    }
+#ifdef __CUDA_ARCH__
+#  pragma unroll
+#endif
+    for (std::size_t i = 0; i < InFlight; ++i) {
+      put(loaded[i], first + i * lanes);
+    }
+  }
+#ifdef __CUDA_ARCH__
+#  pragma unroll 1
+#endif
+  for (; first < end; first += lanes) {
+    put(*reinterpret_cast<Vector<Load> const*>(from + first * Load), first);
+  }
+  return sum;
+}
+template <std::size_t InFlight, std::size_t Load, std::size_t Store, class Change, class Print>
+RLHF_HOST_DEVICE std::uint64_t move_rows(Job const& job, std::byte const* from, std::byte* to,
+                                         std::uint64_t first, std::uint32_t end,
+                                         std::uint32_t lanes, Change const& change,
+                                         Print const& print) {
+  std::uint64_t sum = 0;
+  if (first >= end) {
+    return 0;
+  }
+  auto left = static_cast<std::uint32_t>((end - first + lanes - 1) / lanes);
+  Cursor const step(job, lanes);
+  Cursor cursor(job, static_cast<std::uint32_t>(first));
+  auto const load = [&](Cursor const& where) {
+    return *reinterpret_cast<Vector<Load> const*>(from + locate(job, where).from);
+  };
+  auto const put = [&](Vector<Load> const& loaded, Cursor const& where) {
+    At const at = locate(job, where);  // again: cheaper than kept
+    Vector<Store> const changed = change(loaded);
+    sum += print(changed, at.index);
+    if (to != nullptr) {
+      *reinterpret_cast<Vector<Store>*>(to + at.to) = changed;
+    }
+  };
+  for (; left >= InFlight; left -= static_cast<std::uint32_t>(InFlight)) {
+    Cursor reading = cursor;
+    Vector<Load> loaded[InFlight];
+#ifdef __CUDA_ARCH__
+#  pragma unroll
+#endif
+    for (std::size_t i = 0; i < InFlight; ++i) {
+      loaded[i] = load(reading);
+      reading.advance(job, step);
+    }
+#ifdef __CUDA_ARCH__
+#  pragma unroll
+#endif
+    for (std::size_t i = 0; i < InFlight; ++i) {
+      put(loaded[i], cursor);
+      cursor.advance(job, step);
+    }
+  }
+#ifdef __CUDA_ARCH__
+#  pragma unroll 1
+#endif
+  for (; left != 0; --left) {
+    put(load(cursor), cursor);
+    cursor.advance(job, step);
+  }
+  return sum;
+}
 template <std::size_t Load, std::size_t Store, class Change, class Print>
 RLHF_HOST_DEVICE std::uint64_t move_vectors(Job const& job, std::byte const* from, std::byte* to,
                                             std::uint32_t begin, std::uint32_t end,
                                             std::uint32_t lane, std::uint32_t lanes,
                                             Change const& change, Print const& print) {
-  // Loads that a thread has in flight: narrow vectors are rare, and not worth the code.
-  constexpr std::size_t in_flight = Load < 16 && Store < 16 ? 1 : 4;
-  std::uint64_t sum = 0;
-  for (std::uint64_t first = std::uint64_t{begin} + lane; first < end; first += in_flight * lanes) {
-    Vector<Load> loaded[in_flight];
-#ifdef __CUDA_ARCH__
-#  pragma unroll
-#endif
-    for (std::size_t i = 0; i < in_flight; ++i) {
-      std::uint64_t const vector = first + i * lanes;
-      if (vector < end) {
-        At const at = locate(job, static_cast<std::uint32_t>(vector));
-        loaded[i] = *reinterpret_cast<Vector<Load> const*>(from + at.from);
-      }
-    }
-#ifdef __CUDA_ARCH__
-#  pragma unroll
-#endif
-    for (std::size_t i = 0; i < in_flight; ++i) {
-      std::uint64_t const vector = first + i * lanes;
-      if (vector < end) {
-        At const at = locate(job, static_cast<std::uint32_t>(vector));  // again: cheaper than kept
-        Vector<Store> const changed = change(loaded[i]);
-        sum += print(changed, at.index);
-        if (to != nullptr) {
-          *reinterpret_cast<Vector<Store>*>(to + at.to) = changed;
-        }
-      }
-    }
-  }
-  return sum;
+  // Narrow vectors are rare, and not worth the code; as many as leave two blocks a multiprocessor.
+  constexpr bool narrow = Load < 16 && Store < 16;
+  std::uint64_t const first = std::uint64_t{begin} + lane;
+  return job.outer == 0 ? move_flat < narrow ? 1 : Print::in_flight, Load,
+         Store > (job, from, to, first, end, lanes, change, print)
+     : move_rows < narrow ? 1
+                          : 4,
+         Load, Store > (job, from, to, first, end, lanes, change, print);
 }
 
 template <DType Type>
@@ -165,6 +247,7 @@ struct Unchanged {
 };
 template <class Word, std::size_t Count>
 struct PrintWords {
+  static constexpr std::size_t in_flight = 4;
   std::uint64_t key;
   template <class Bytes>
   RLHF_HOST_DEVICE std::uint64_t operator()(Bytes const& bytes,

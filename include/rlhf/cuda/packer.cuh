@@ -31,9 +31,10 @@ namespace rlhf::inline v0::cuda {
 /// Settings of a `Packer`; the same on every rank.
 struct PackerOptions {
   DirectOptions direct{};
-  /// Blocks of 512 threads that pack, unpack or copy. Enough to be faster than a link, few enough
-  /// to leave multiprocessors free for the transfers' own kernels beside them.
-  int blocks = 32;
+  /// Blocks of 512 threads that pack, and as many that unpack, and copy. Enough to be faster than a
+  /// link (on an H100 24 pack 390 GB/s and more), few enough to leave multiprocessors free for the
+  /// transfers' own kernels beside them.
+  int blocks = 24;
 };
 
 namespace detail {
@@ -247,7 +248,7 @@ class BasicPacker {
     detail::launch_move(work, false, options_.blocks, stream);
   }
 
-  static constexpr std::int64_t chunk_bytes = std::int64_t{64} << 10;
+  static constexpr std::int64_t chunk_bytes = std::int64_t{128} << 10;
 
   PackerOptions options_;
   std::shared_ptr<Lanes> lanes_;

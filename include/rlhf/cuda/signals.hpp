@@ -51,6 +51,8 @@ struct Meeting {
   std::uint32_t writer_count = 0;
   Peer const* readers = nullptr;  ///< Ranks that are written to from here.
   std::uint32_t reader_count = 0;
+  Peer const* others = nullptr;  ///< The rest that a delivery is shared with.
+  std::uint32_t other_count = 0;
   std::uint32_t const* ready = nullptr;  ///< By rank, written by readers.
   std::uint32_t const* done = nullptr;   ///< By rank, written by writers.
   Echo const* echoes = nullptr;

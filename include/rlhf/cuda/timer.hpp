@@ -143,8 +143,8 @@ class BasicDeviceTimers {
  private:
   [[nodiscard]] int number_of(std::string_view name) {
     std::uint64_t const hash = Fingerprint{}.add(name).value();
-    int number =
-        index_.find(hash, [&](int one) { return names_[static_cast<std::size_t>(one)] == name; });
+    int number = index_.find(
+        hash, [&, this](int one) { return names_[static_cast<std::size_t>(one)] == name; });
     if (number < 0) {
       number = static_cast<int>(names_.size());
       names_.emplace_back(name);

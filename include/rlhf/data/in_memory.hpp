@@ -63,7 +63,7 @@ class InMemory {
   template <class BytesOf>
   [[nodiscard]] std::uint64_t fingerprint(BytesOf&& bytes_of) const {
     return sampled_fingerprint(
-        size(), [&](std::int64_t i) -> decltype(auto) { return bytes_of((*this)[i]); });
+        size(), [&, this](std::int64_t i) -> decltype(auto) { return bytes_of((*this)[i]); });
   }
 
  private:

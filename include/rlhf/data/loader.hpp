@@ -223,7 +223,7 @@ class Loader {
     }
     std::int64_t const wanted = episode_ + 1;
     job.fault.record([&] { return text("drawing episode ", wanted); },
-                     [&] {
+                     [&, this] {
                        if (!fresh_ && at_ == share_size()) {
                          ended_ = true;  // unless there is more
                          ended_ = !draws_.next(share_);
@@ -279,7 +279,7 @@ class Loader {
     std::size_t at = 0;
     if (!job.fault.set) {
       job.fault.record([&] { return sample_text(job, at); },
-                       [&] {
+                       [&, this] {
                          for (; at < job.draws.size() && !stopped(); ++at) {
                            Draw const& drawn = job.draws[at];
                            job.samples.emplace_back(
@@ -290,7 +290,7 @@ class Loader {
     }
     if (!job.fault.set && !stopped()) {
       job.fault.record([&] { return batch_text(job); },
-                       [&] {
+                       [&, this] {
                          if constexpr (CollatesInto<Collator, Items>) {
                            collate_(std::span<Sample>(job.samples), slot.batch);
                          } else {

@@ -271,8 +271,9 @@ class Sampler {
     for (std::size_t d = 0; d < cursors_.size(); ++d) {
       std::int64_t const count = interleave_->taken(d) - first_[d];
       first_[d] = filled;
-      cursors_[d].take(
-          count, [&](std::int64_t index) { items_[static_cast<std::size_t>(filled++)] = index; });
+      cursors_[d].take(count, [&, this](std::int64_t index) {
+        items_[static_cast<std::size_t>(filled++)] = index;
+      });
     }
     for (std::size_t i = 0; i < items_.size(); ++i) {
       out[i].index =

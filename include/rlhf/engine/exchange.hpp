@@ -156,7 +156,7 @@ class Exchange {
     if (incoming_.empty() && outgoing_.empty()) {
       return;
     }
-    comm::grouped(world, [&] {
+    comm::grouped(world, [&, this] {
       for (Outgoing& one : outgoing_) {
         world.send(&one.bytes, 1, DType::i64, one.peer);
       }
@@ -168,7 +168,7 @@ class Exchange {
     for (Incoming& one : incoming_) {
       one.buffer.resize(static_cast<std::size_t>(one.bytes));
     }
-    comm::grouped(world, [&] {
+    comm::grouped(world, [&, this] {
       for (Outgoing const& one : outgoing_) {
         if (one.bytes > 0) {
           world.send(buffers_[one.buffer].data(), one.bytes, DType::u8, one.peer);

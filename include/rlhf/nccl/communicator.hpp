@@ -12,8 +12,10 @@
 #include <rlhf/nccl/detail/operation.hpp>
 #include <rlhf/nccl/error.hpp>
 #include <rlhf/nccl/options.hpp>
+#include <rlhf/nccl/registered_memory.hpp>
 #include <rlhf/tensor/dtype.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -221,6 +223,33 @@ class Communicator {
   [[nodiscard]] Communicator split(int color, int key) {
     expect_some();
     return Communicator(core_->split(color, key));
+  }
+
+  /// What transfers stage in where others would take a `Memory`; see `comm::RegistersMemory`.
+  template <std::same_as<cuda::DeviceBuffer> Memory>
+  using Registered = RegisteredMemory;
+  /// Whether weight syncs shall use it: `Options::register_staging`.
+  [[nodiscard]] bool registers() const noexcept {
+    return core_ != nullptr && core_->options().register_staging;
+  }
+  /// New memory that this communicator knows, on its device. Not collective.
+  /// Errors: cuda where there is not enough memory, nccl.
+  [[nodiscard]] RegisteredMemory registered(std::int64_t bytes) {
+    expect_some();
+    cuda::DeviceGuard const guard(device());
+    RegisteredMemory memory(bytes);
+    share(memory);
+    return memory;
+  }
+  /// Makes memory known to this communicator, too. An empty communicator, and memory that was not
+  /// made by `registered`, stay as they are.
+  void share(RegisteredMemory& memory) {
+    if (core_ != nullptr && memory.owned_ != nullptr) {
+      auto& known = memory.owned_->registrations;
+      known.reserve(known.size() + 1);
+      void* const handle = core_->register_memory(memory.owned_->data, memory.owned_->bytes);
+      known.push_back({core_->state().shared_handle(), handle});
+    }
   }
 
   /// Ends the communicator after all work on it; every member must call it. Nothing can be called

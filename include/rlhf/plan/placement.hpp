@@ -116,7 +116,7 @@ class PlacementBuilder {
   /// The number of the parameter of that name, which is added where it is not there.
   [[nodiscard]] int find_or_add(std::string_view name, DType dtype, Shape const& global) {
     std::uint64_t const hash = Fingerprint().add(name).value();
-    int number = names_.find(hash, [&](int other) { return parameter(other).name == name; });
+    int number = names_.find(hash, [&, this](int other) { return parameter(other).name == name; });
     if (number < 0) {
       number = static_cast<int>(placement_.parameters.size());
       names_.add(hash, number);
@@ -204,7 +204,7 @@ class ListingPlacer {
         is_numbered[list] = 1;
         numbers[list] = numbers_of(listing_.lists[list], listing_.ranks[r].world_rank);
       }
-      grouping.for_each(listing_.lists[list], [&](std::size_t p, int kind) {
+      grouping.for_each(listing_.lists[list], [&, this](std::size_t p, int kind) {
         std::int32_t& set = set_of_[static_cast<std::size_t>(numbers[list][p])];
         set = with(set, static_cast<std::int32_t>(g), kind);
       });
@@ -240,7 +240,7 @@ class ListingPlacer {
             .add(static_cast<std::uint64_t>(rest))
             .add(static_cast<std::uint64_t>(grouping) << 32 | static_cast<std::uint64_t>(kind))
             .value();
-    int found = set_index_.find(hash, [&](int number) {
+    int found = set_index_.find(hash, [&, this](int number) {
       KindSet const& set = sets_[static_cast<std::size_t>(number)];
       return set.rest == rest && set.grouping == grouping && set.kind == kind;
     });

@@ -31,6 +31,7 @@ struct Bucket {
   std::int32_t round = 0;  ///< Its number in the flow.
   std::int64_t bytes = 0;
   std::vector<Piece> pieces;
+  std::int32_t turn = 0;  ///< Its place in the order of all ranks (plan/turns.hpp).
 
   bool operator==(Bucket const&) const = default;
 };
@@ -219,13 +220,11 @@ class Scheduler {
         return one.source != flow.source ? one.source < flow.source : one.path < flow.path;
       }));
     }
-    auto const turn_of = [&](auto const& bucket) {
-      return turns.of(place[static_cast<std::size_t>(bucket.flow)], bucket.round);
-    };
-    rlhf::detail::sort_by(out_.buckets, [&](auto const& a, auto const& b) {
-      std::int32_t const first = turn_of(a);
-      std::int32_t const second = turn_of(b);
-      return first != second    ? first < second
+    for (auto& bucket : out_.buckets) {
+      bucket.turn = turns.of(place[static_cast<std::size_t>(bucket.flow)], bucket.round);
+    }
+    rlhf::detail::sort_by(out_.buckets, [](auto const& a, auto const& b) {
+      return a.turn != b.turn   ? a.turn < b.turn
              : a.flow != b.flow ? a.flow < b.flow
                                 : a.round < b.round;
     });

@@ -29,7 +29,7 @@ class NamesOf {
   }
   /// Index of the parameter, or -1.
   [[nodiscard]] std::int32_t find(std::string_view name) const {
-    return index_.find(Fingerprint().add(name).value(), [&](int number) {
+    return index_.find(Fingerprint().add(name).value(), [&, this](int number) {
       return model_.parameters[static_cast<std::size_t>(number)].name == name;
     });
   }

@@ -7,6 +7,7 @@
 #include <rlhf/plan/flows.hpp>
 #include <rlhf/plan/plan.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -22,8 +23,9 @@ namespace rlhf::inline v0::plan {
 /// The turns of every flow's buckets. In one turn no rank sends to or receives from two others, so
 /// ranks that deal with buckets in order of turns seldom wait.
 ///
-/// A colouring of the graph of flows: the longest flows choose first, each of their buckets takes
-/// the first turn in which all its ranks are free. Equal on every rank.
+/// A colouring of the graph of flows: flows of twice the length choose first, then those to the
+/// next rank, to the one after it, and so on; each of their buckets takes the first turn in which
+/// all its ranks are free. Equal on every rank.
 template <class T = void>
 struct BasicTurns {
   rlhf::detail::late_vector<std::int64_t, T> first;  ///< Of every flow, into `turns`; one more.
@@ -72,8 +74,24 @@ template <class T>
     out.first.push_back(out.first.back() + full_buckets(flows[f].bytes, bucket_bytes));
   }
   out.turns.resize(static_cast<std::size_t>(out.first.back()));
+  // Flows of one shift have no rank in common, so that they can take the same turns.
+  rlhf::detail::late_vector<int, T> shifts;
+  std::int64_t longest = 1;
+  for (std::size_t f = 0; f < flows.size(); ++f) {
+    auto const& receivers = plan.paths[static_cast<std::size_t>(flows[f].path)].receivers;
+    int const to = receivers.empty() ? flows[f].source : receivers.front();
+    shifts.push_back((to - flows[f].source + plan.world) % plan.world);
+    std::int64_t const length = out.first[f + 1] - out.first[f];
+    longest = length > longest ? length : longest;
+  }
   rlhf::detail::sort_by(order, [&](std::size_t a, std::size_t b) {
-    return out.first[a + 1] - out.first[a] > out.first[b + 1] - out.first[b];
+    std::int64_t const length_a = out.first[a + 1] - out.first[a];
+    std::int64_t const length_b = out.first[b + 1] - out.first[b];
+    int const class_a = std::bit_width(static_cast<std::uint64_t>(longest / length_a));
+    int const class_b = std::bit_width(static_cast<std::uint64_t>(longest / length_b));
+    return class_a != class_b       ? class_a < class_b
+           : shifts[a] != shifts[b] ? shifts[a] < shifts[b]
+                                    : length_a > length_b;
   });
   rlhf::detail::late_vector<detail::BusyTurns<T>, T> sending(static_cast<std::size_t>(plan.world));
   rlhf::detail::late_vector<detail::BusyTurns<T>, T> receiving(sending.size());

@@ -121,7 +121,7 @@ class BasicMemoryReport {
   [[nodiscard]] Rows reduce(C& comm) const {
     detail::NameUnion<Late> names;
     names.update(
-        comm, names_.size(), [&](int i) { return names_[i]; }, [](int) { return 0; },
+        comm, names_.size(), [&, this](int i) { return names_[i]; }, [](int) { return 0; },
         [](int) { return "a number of bytes"; });
     auto const size = static_cast<std::size_t>(names.size());
     auto const ranks = static_cast<std::size_t>(comm.size());

@@ -146,8 +146,8 @@ class BasicMetrics {
   void reduce(C& comm, Values& rows) {
     names_of_all_.update(
         comm, static_cast<int>(entries_.size()),
-        [&](int i) { return std::string_view(full_[static_cast<std::size_t>(i)]); },
-        [&](int i) { return static_cast<int>(entries_[static_cast<std::size_t>(i)].kind); },
+        [&, this](int i) { return std::string_view(full_[static_cast<std::size_t>(i)]); },
+        [&, this](int i) { return static_cast<int>(entries_[static_cast<std::size_t>(i)].kind); },
         [](int kind) { return to_string(static_cast<MetricKind>(kind)); });
     auto const size = static_cast<std::size_t>(names_of_all_.size());
     sums_.assign(fields * size, 0);

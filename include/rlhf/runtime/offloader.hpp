@@ -245,7 +245,7 @@ class Offloader {
                  OffloadReport& report) {
     Record& from = record(part);
     std::size_t bytes = 0;
-    attempt("onload", part, [&] {
+    attempt("onload", part, [&, this] {
       expect_same(part, handles);
       std::size_t taken = 0;
       auto const take = [&](std::size_t i, std::size_t size) {
@@ -318,7 +318,7 @@ class Offloader {
   /// Adds to what `body` throws which part did not move, and where all of them are.
   template <class Body>
   void attempt(char const* what, Part part, Body&& body) const {
-    auto const where = [&](std::string_view cause) {
+    auto const where = [&, this](std::string_view cause) {
       return text(what, " of ", to_string(part), ": ", cause,
                   " (on the device: ", to_string(Parts::all().without(away_)),
                   "; on the host: ", to_string(away_), ")");

@@ -154,7 +154,7 @@ class BasicProgress {
   void append_time(double seconds) {
     double const most = 359'999'999;  // 99999 h
     auto const whole = static_cast<std::int64_t>(seconds < 0 ? 0 : seconds < most ? seconds : most);
-    auto const two = [&](std::int64_t value) {
+    auto const two = [&, this](std::int64_t value) {
       line_ += static_cast<char>('0' + value / 10);
       line_ += static_cast<char>('0' + value % 10);
     };

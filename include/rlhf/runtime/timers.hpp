@@ -110,7 +110,7 @@ class BasicTimers {
   /// What a timer has measured until now; of a path that is not there: nothing.
   [[nodiscard]] Timing at(std::string_view path) const {
     int timer = -1;
-    bool const known = for_each_level(path, [&](std::string_view level) {
+    bool const known = for_each_level(path, [&, this](std::string_view level) {
       timer = names_.find(level, timer);
       return timer >= 0;
     });
@@ -221,7 +221,7 @@ class BasicTimers {
   }
   [[nodiscard]] int find_or_make(std::string_view name) {
     int parent = running_;
-    for_each_level(name, [&](std::string_view level) {
+    for_each_level(name, [&, this](std::string_view level) {
       int const timer = names_.of(level, parent);
       if (timer == static_cast<int>(nodes_.size())) {
         append(level, timer, parent);

@@ -30,7 +30,9 @@ namespace rlhf::inline v0::sync {
 ///
 /// A bucket that is one contiguous box moves straight from and into the parameters; others, and
 /// those whose elements change type here, pass through staging memory, unless the communicator can
-/// move regions as they lie (`comm::MovesRegions`). Transfers run step by step;
+/// move regions as they lie (`comm::MovesRegions`). Where it is faster between memory of its own
+/// making (`comm::RegistersMemory`) all but broadcasts are staged, in such memory. Transfers run
+/// step by step;
 /// the slots of a step are used again two steps later (sync/slots.hpp), so that packing the next
 /// step overlaps this one's transfers where the packer has lanes, and a rank stages at most `slots
 /// x bucket_bytes`. What a rank passes on leaves it in the step after the one that brought it.
@@ -76,12 +78,11 @@ class Executor {
         add_bucket(static_cast<std::int32_t>(b), source, destination);
       }
     }
-    courier_.bind(*plan_, schedule_, world_->rank(), source, destination);
     std::int64_t const bytes = areas_[0].bytes() + areas_[1].bytes();
     if (bytes != staging_bytes_) {
       staging_bytes_ = bytes;
       staging_ = {};  // before the new one, so that a rank never holds both
-      staging_ = packer_.allocate(staging_bytes_);
+      allocate_staging();
     }
     for (Step& step : steps_) {
       for (auto* const list : {&step.broadcasts, &step.sends, &step.recvs}) {
@@ -105,6 +106,8 @@ class Executor {
     copies_ = packer_.pair({from.data(), from.size()}, {to.data(), to.size()});
     copies_here_ = !from.empty();
     slots_.prepare(packer_, steps_.size(), apart());
+    // Last: it is where ranks meet, and allocations may wait for kernels of ranks that went on.
+    courier_.bind(*plan_, schedule_, world_->rank(), source, destination);
   }
 
   /// Moves everything once. Collective over the ranks of the plan.
@@ -192,6 +195,7 @@ class Executor {
     rlhf::detail::late_vector<Transfer, T> recvs;
     rlhf::detail::late_vector<Packing, T> unpacks;
     std::int32_t first_bucket = 0;
+    std::int32_t turn = -1;  // of what it sends or receives first hand, not of what it passes on
     std::int64_t used[2] = {0, 0};  // bytes of its half: packed, received
     int staged[2] = {0, 0};
     bool odd = false;
@@ -201,6 +205,40 @@ class Executor {
       return broadcasts.size() + sends.size() + recvs.size();
     }
   };
+
+  /// What `allocate` gives, unless the communicator has better for its transfers.
+  using Plain = decltype(std::declval<P&>().allocate(std::int64_t{}));
+  template <class Memory>
+  struct StagingOf {
+    using type = Memory;
+  };
+  template <class Memory>
+    requires comm::RegistersMemory<C, Memory>
+  struct StagingOf<Memory> {
+    using type = typename C::template Registered<Memory>;
+  };
+  using Staging = typename StagingOf<Plain>::type;
+
+  /// Whether all of a bucket is staged, in memory that the communicator knows. Not in broadcasts,
+  /// where that gains nothing.
+  [[nodiscard]] bool stages_all([[maybe_unused]] plan::Bucket const& bucket) const noexcept {
+    if constexpr (comm::RegistersMemory<C, Plain>) {
+      plan::Path const& path = plan_->paths[static_cast<std::size_t>(flow_of(bucket).path)];
+      return world_->registers() &&
+             (path.method != plan::Method::broadcast || !path.forwards.empty());
+    } else {
+      return false;
+    }
+  }
+  void allocate_staging() {
+    if constexpr (comm::RegistersMemory<C, Plain>) {
+      if (world_->registers()) {
+        staging_ = world_->registered(staging_bytes_);
+        return;
+      }
+    }
+    staging_ = Staging(packer_.allocate(staging_bytes_));
+  }
 
   [[nodiscard]] bool apart() const noexcept { return plan_->slots >= 4; }
   [[nodiscard]] std::byte* address(Place const& place, bool odd) {
@@ -219,13 +257,17 @@ class Executor {
     return courier_.takes(source, {path.destinations.data(), path.destinations.size()});
   }
 
-  /// The step that takes the next transfers: the last one, unless they do not fit it.
+  /// The step that takes the next transfers: the last one, unless they do not fit it. What is
+  /// staged shares a step only with transfers of its turn: other ranks are in other turns' steps,
+  /// and a step ends with its slowest transfer.
   Step& step_for(std::int32_t bucket, bool stages, bool receives, bool broadcast, bool after_last) {
     bool fresh = steps_.empty() || after_last;
     if (!fresh) {
       Step const& last = steps_.back();
       int const staged = apart() ? last.staged[receives ? 1 : 0] : last.staged[0] + last.staged[1];
+      bool const stages_any = stages || last.staged[0] + last.staged[1] != 0;
       fresh = (stages && staged + 1 > plan_->slots / (apart() ? 4 : 2)) ||
+              (stages_any && last.turn >= 0 && last.turn != turn_of(bucket)) ||
               last.transfers() >= most_transfers ||
               (last.transfers() != 0 && broadcast == last.broadcasts.empty());
     }
@@ -234,9 +276,15 @@ class Executor {
       steps_.back().odd = steps_.size() % 2 == 0;
       steps_.back().first_bucket = bucket;
     }
+    if (!after_last) {
+      steps_.back().turn = turn_of(bucket);
+    }
     return steps_.back();
   }
 
+  [[nodiscard]] std::int32_t turn_of(std::int32_t bucket) const {
+    return schedule_.buckets[static_cast<std::size_t>(bucket)].turn;
+  }
   /// Takes a slot of a step for a bucket.
   [[nodiscard]] Place stage(Step& step, std::int64_t bytes, bool receives) {
     constexpr std::int64_t alignment = 256;
@@ -253,7 +301,7 @@ class Executor {
 
   /// Where a bucket lies in a side's own memory, or null where it must be packed or unpacked.
   [[nodiscard]] std::byte* direct(plan::Bucket const& bucket, LocalSide<T> const& side) const {
-    if (bucket.pieces.size() != 1) {
+    if (bucket.pieces.size() != 1 || stages_all(bucket)) {
       return nullptr;
     }
     Region const region = side.region(*plan_, bucket.pieces[0]);
@@ -289,7 +337,7 @@ class Executor {
     bool const broadcast = path.method == plan::Method::broadcast && !moves_regions;
     bool const keeps = rlhf::detail::contains(path.destinations, me);
     Place& place = places_[static_cast<std::size_t>(number)];
-    auto const receive_in = [&](bool second_hop, bool after_last) -> Step& {
+    auto const receive_in = [&, this](bool second_hop, bool after_last) -> Step& {
       bool const staged = !keeps || !lies_ready(bucket, destination, place);
       Step& step = step_for(number, staged, true, broadcast && !second_hop, after_last);
       if (staged) {
@@ -337,6 +385,27 @@ class Executor {
     }
   }
 
+  void broadcast(Step const& step, Stream stream) {
+    auto const group_of = [&, this](Transfer const& transfer) -> C& {
+      return groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)]);
+    };
+    for (std::size_t begin = 0, end = 0; begin < step.broadcasts.size(); begin = end) {
+      C& group = group_of(step.broadcasts[begin]);
+      while (end < step.broadcasts.size() && &group_of(step.broadcasts[end]) == &group) {
+        ++end;
+      }
+      auto const send = [&] {
+        for (std::size_t i = begin; i < end; ++i) {
+          group.broadcast(step.broadcasts[i].data, step.broadcasts[i].bytes, DType::u8, 0, stream);
+        }
+      };
+      if constexpr (comm::RunsBehind<C>) {  // one launch for all
+        comm::grouped(group, send, stream);
+      } else {
+        send();
+      }
+    }
+  }
   void run_step(Step const& step, Stream stream) {
     Generation const generation = slots_.open();
     if (!step.packs.empty()) {
@@ -346,14 +415,11 @@ class Executor {
       }
     }
     slots_.to_transfer(packer_, !step.packs.empty(), step.passes_on, stream);
-    for (Transfer const& transfer : step.broadcasts) {
-      groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)])
-          .broadcast(transfer.data, transfer.bytes, DType::u8, 0, stream);
-    }
+    broadcast(step, stream);
     if (!step.sends.empty() || !step.recvs.empty()) {
       comm::grouped(
           *world_,
-          [&] {
+          [&, this] {
             for (Transfer const& transfer : step.sends) {
               if (transfer.place.table < 0) {
                 world_->send(transfer.data, transfer.bytes, DType::u8, transfer.peer, stream);
@@ -396,8 +462,6 @@ class Executor {
                 list_text({path.receivers.data(), path.receivers.size()}), ", ",
                 plan_->parameters[parameter], more, ")");
   }
-
-  using Staging = decltype(std::declval<P&>().allocate(std::int64_t{}));
 
   C* world_;
   plan::BasicPlan<T> const* plan_;

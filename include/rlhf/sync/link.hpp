@@ -194,7 +194,7 @@ class Link {
       }
       if (now.destination != 0 && destination_->mesh().rank_of(world_->rank()) >= 0) {
         auto to = without_ties(taken(local_parameters(*destination_, world_->rank())),
-                               [&] { return destination_side_.names(); });
+                               [&, this] { return destination_side_.names(); });
         check_own_memory(to);
         destination_side_.rebind(std::move(to));
       }
@@ -251,7 +251,7 @@ class Link {
       auto given = plan::placement_of(
           gather_description(world, source_->mesh(), source_->layout(), from.description),
           "source");
-      to = without_ties(std::move(to), [&] {  // the first that has a source
+      to = without_ties(std::move(to), [&, this] {  // the first that has a source
         rlhf::detail::late_vector<std::string, Late> names;
         for (auto const& parameter : given.parameters) {
           names.push_back(options_.names(parameter.name));
@@ -267,9 +267,9 @@ class Link {
       plan::rename(given, options_.names);
       agree(world, asked);
       check_wanted(needed);
-      plan::Options const chosen{
-          Policy::route, Policy::source_choice,
-          options_.bucket_bytes(Policy::bucket_bytes, plan::Options{}.slots)};
+      plan::Options chosen{Policy::route, Policy::source_choice};
+      chosen.slots = slots(world);
+      chosen.bucket_bytes = options_.bucket_bytes(Policy::bucket_bytes, chosen.slots);
       auto made = plan::build(given, needed, chosen, options_.topology);
       from = renamed(std::move(from));
       agree(world, made);
@@ -284,6 +284,17 @@ class Link {
       bound_ = generations(world);
     }
     world_ = &world;
+  }
+
+  /// Buckets that a rank stages: two that travel and two that are packed or unpacked meanwhile, for
+  /// what it sends and for what it receives. Half of these where no rank does both.
+  [[nodiscard]] int slots(C const& world) const {
+    bool both =
+        Policy::route == plan::Route::two_stage || Policy::route == plan::Route::hierarchical;
+    for (int rank = 0; rank < world.size() && !both; ++rank) {
+      both = source_->mesh().rank_of(rank) >= 0 && destination_->mesh().rank_of(rank) >= 0;
+    }
+    return both ? 4 : 2;
   }
 
   [[nodiscard]] BasicLocalParameters<Late> renamed(BasicLocalParameters<Late> parameters) const {

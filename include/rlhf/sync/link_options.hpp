@@ -48,8 +48,8 @@ struct BasicLinkOptions {
   bool (*wanted)(std::string_view name) = nullptr;
   /// What every sync checks before it says that the destination is on the new version.
   Verification verification = Verification::none;
-  /// Bytes of staging memory that no rank exceeds. 0: four buckets of the policy's size. Less makes
-  /// the buckets smaller, more does not make them larger.
+  /// Bytes of staging memory that no rank exceeds. 0: four buckets of the policy's size, two where
+  /// no rank is on both sides. Less makes the buckets smaller, more does not make them larger.
   Bytes budget{0};
   /// `partial` lets the destination's ranks hold parts of a parameter and nobody the rest.
   Extent extent = Extent::whole;

@@ -39,6 +39,10 @@ class Slots {
       while (transferred_.size() < steps) {
         transferred_.push_back(packer.fence());
       }
+      fences(packer);
+      for (Lane const lane : {Lane::pack, Lane::unpack, Lane::copy}) {
+        static_cast<void>(packer.lane(lane));  // made now, not while kernels run
+      }
     }
   }
 

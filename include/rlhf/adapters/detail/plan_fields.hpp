@@ -108,7 +108,7 @@ class PlanFields {
                                             std::int64_t most, std::int64_t limit) {
     require(value.is_array(), key, "expected a list");
     std::vector<Number> out;
-    auto const take = [&](std::int64_t count) {
+    auto const take = [&, this](std::int64_t count) {
       numbers_ += count;
       require(std::ssize(out) + count <= limit && numbers_ <= most_numbers, key,
               text("expected ", limit, " numbers at most"));

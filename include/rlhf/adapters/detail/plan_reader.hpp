@@ -90,7 +90,7 @@ class PlanReader : PlanFields {
   }
   /// Which ranks each side has, and which sets lie inside of it.
   void check_ranks() {
-    auto const side = [&](std::int32_t number) {
+    auto const side = [&, this](std::int32_t number) {
       std::vector<std::uint8_t> has(static_cast<std::size_t>(plan_.world), 0);
       for (int const rank : plan_.rank_sets[static_cast<std::size_t>(number)]) {
         has[static_cast<std::size_t>(rank)] = 1;
@@ -102,7 +102,7 @@ class PlanReader : PlanFields {
     is_destination_ = side(plan_.destination_ranks);
     require(plan_.world == highest_ + 1, "world",
             text("expected ", highest_ + 1, ", one more than the highest rank of both sides"));
-    auto const inside = [&](std::vector<std::uint8_t> const& has) {
+    auto const inside = [&, this](std::vector<std::uint8_t> const& has) {
       std::vector<std::uint8_t> out;
       for (auto const& set : plan_.rank_sets) {
         bool all = true;
@@ -121,7 +121,7 @@ class PlanReader : PlanFields {
     std::vector<std::uint8_t> seen(plan_.parameters.size(), 0);
     auto const types = {DType::f32, DType::bf16, DType::f16, DType::f64,
                         DType::i64, DType::i32,  DType::u8};
-    each(file, "kinds", [&](Json const& item) {
+    each(file, "kinds", [&, this](Json const& item) {
       known(item, {"source_dtype", "destination_dtype", "global", "parameters"});
       Kind kind;
       kind.source_dtype = one_of(item, "source_dtype", types);
@@ -153,7 +153,7 @@ class PlanReader : PlanFields {
 
   void read_paths(Json const& file) {
     mark_.assign(static_cast<std::size_t>(plan_.world), -1);
-    each(file, "paths", [&](Json const& item) {
+    each(file, "paths", [&, this](Json const& item) {
       known(item, {"method", "receivers", "forward_from", "forward_to", "destinations"});
       Path path;
       path.method = one_of(item, "method", {Method::send, Method::broadcast});
@@ -208,7 +208,7 @@ class PlanReader : PlanFields {
   }
 
   void read_moves(Json const& file) {
-    each(file, "moves", [&](Json const& item) {
+    each(file, "moves", [&, this](Json const& item) {
       known(item, {"kind", "start", "extent", "begin", "end", "sources", "paths", "first"});
       Move move;
       move.kind = kind(item);
@@ -237,7 +237,7 @@ class PlanReader : PlanFields {
   }
 
   void read_copies(Json const& file) {
-    each(file, "copies", [&](Json const& item) {
+    each(file, "copies", [&, this](Json const& item) {
       known(item, {"kind", "start", "extent", "ranks"});
       Copy copy;
       copy.kind = kind(item);
@@ -255,8 +255,8 @@ class PlanReader : PlanFields {
     std::int64_t local = 0;
     std::int64_t moved = 0;
     std::int64_t on_links = 0;
-    auto const add = [&](std::int64_t& sum, std::int32_t kind, Box const& box,
-                         std::int64_t parameters, std::int64_t times) {
+    auto const add = [&, this](std::int64_t& sum, std::int32_t kind, Box const& box,
+                               std::int64_t parameters, std::int64_t times) {
       std::int64_t bytes = wire_bytes(plan_.kinds[static_cast<std::size_t>(kind)], box);
       require(!__builtin_mul_overflow(bytes, parameters, &bytes) &&
                   !__builtin_mul_overflow(bytes, times, &bytes) &&
@@ -279,7 +279,7 @@ class PlanReader : PlanFields {
       add(moved, move.kind, move.box, move.parameters(), kept);
       add(on_links, move.kind, move.box, move.parameters(), reached);
     }
-    auto const same = [&](char const* key, std::int64_t sum) {
+    auto const same = [&, this](char const* key, std::int64_t sum) {
       std::int64_t const found = number(file, key, 0, (std::numeric_limits<std::int64_t>::max)());
       require(found == sum, key,
               text("expected ", sum, ", as moves and copies add up to, found ", found));

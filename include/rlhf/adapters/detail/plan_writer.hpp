@@ -33,10 +33,10 @@ class PlanWriter {
     member("bytes_local", plan.bytes_local);
     member("bytes_moved", plan.bytes_moved);
     member("bytes_on_links", plan.bytes_on_links);
-    items("rank_sets", plan.rank_sets, [&](auto const& set) { numbers(set); });
-    items("parameters", plan.parameters, [&](auto const& name) { quoted(name); });
-    items("unused", plan.unused, [&](auto const& name) { quoted(name); });
-    items("kinds", plan.kinds, [&](Kind const& kind) {
+    items("rank_sets", plan.rank_sets, [&, this](auto const& set) { numbers(set); });
+    items("parameters", plan.parameters, [&, this](auto const& name) { quoted(name); });
+    items("unused", plan.unused, [&, this](auto const& name) { quoted(name); });
+    items("kinds", plan.kinds, [&, this](Kind const& kind) {
       out_ += '{';
       member("source_dtype", rlhf::to_string(kind.source_dtype));
       member("destination_dtype", rlhf::to_string(kind.destination_dtype));
@@ -46,7 +46,7 @@ class PlanWriter {
       numbers(kind.parameters);
       out_ += '}';
     });
-    items("paths", plan.paths, [&](Path const& path) {
+    items("paths", plan.paths, [&, this](Path const& path) {
       std::vector<int> from;
       std::vector<int> to;
       for (Forward const& forward : path.forwards) {
@@ -65,7 +65,7 @@ class PlanWriter {
       numbers(path.destinations);
       out_ += '}';
     });
-    items("moves", plan.moves, [&](Move const& move) {
+    items("moves", plan.moves, [&, this](Move const& move) {
       out_ += '{';
       member("kind", move.kind);
       box(move.box);
@@ -78,7 +78,7 @@ class PlanWriter {
       numbers(move.first);
       out_ += '}';
     });
-    items("copies", plan.copies, [&](Copy const& copy) {
+    items("copies", plan.copies, [&, this](Copy const& copy) {
       out_ += '{';
       member("kind", copy.kind);
       box(copy.box);

@@ -117,7 +117,7 @@ struct LocalMember {
         } else {
           Deadline const deadline = Deadline::after(timeout);
           while (group->arrivals == round && !failure.set) {
-            failure = wait_once(deadline, call, [&](int r) {
+            failure = wait_once(deadline, call, [&, this](int r) {
               return group->calls[static_cast<std::size_t>(r)].number < call.number;
             });
             if (group->arrivals != round) {
@@ -136,10 +136,10 @@ struct LocalMember {
   /// Whether all members made the same call; if not, the first that made another than most is at
   /// fault. Caller holds the lock and is the last to arrive.
   [[nodiscard]] Failure compare_calls() const {
-    auto const call_of = [&](int r) -> Call const& {
+    auto const call_of = [&, this](int r) -> Call const& {
       return group->calls[static_cast<std::size_t>(r)];
     };
-    auto const first_unlike = [&](int usual) {
+    auto const first_unlike = [&, this](int usual) {
       int r = 0;
       while (r < size() && call_of(r).same_as(call_of(usual))) {
         ++r;
@@ -162,7 +162,7 @@ struct LocalMember {
       }
     }
     int const odd = first_unlike(usual);
-    auto const who = [&](int r) {
+    auto const who = [&, this](int r) {
       return text(group->name(r), " ", describe(call_of(r)), " #", call_of(r).number);
     };
     return {true, Errc::rank_mismatch, world_rank(odd),

@@ -101,7 +101,7 @@ class LocalMessages {
       if (open == nullptr) {
         return {};
       }
-      failure = member.wait_once(deadline, *open, [&](int r) { return waits_for(r); });
+      failure = member.wait_once(deadline, *open, [&, this](int r) { return waits_for(r); });
       if (failure.set && first_open() != nullptr) {
         return failure;
       }

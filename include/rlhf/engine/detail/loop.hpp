@@ -80,21 +80,22 @@ class Loop<true, C, Nodes...> {
     while (run_.progress.episode < run_.options.episodes) {
       round(observer);
     }
-    run_.guarded("engine", "end", [&] { run_.world->barrier(); });  // all, or none without an error
+    run_.guarded("engine", "end",
+                 [&, this] { run_.world->barrier(); });  // all, or none without an error
   }
   /// `run` in two: everything before the first episode, then one episode at a time.
   template <class Observer = NoObserver>
   void begin(Observer&& observer = {}) {
-    run_.guarded("engine", "options", [&] { expect_same_settings(run_); });
-    run_.parts.for_each_model([&](auto& model, std::string_view name) {
-      run_.guarded(name, "setup", [&] {
+    run_.guarded("engine", "options", [&, this] { expect_same_settings(run_); });
+    run_.parts.for_each_model([&, this](auto& model, std::string_view name) {
+      run_.guarded(name, "setup", [&, this] {
         hook::setup(model);
         if (run_.options.offload && model.present()) {
           static_cast<void>(runtime::offload(model));
         }
       });
     });
-    run_.parts.for_each_model([&](auto& model, std::string_view name) {
+    run_.parts.for_each_model([&, this](auto& model, std::string_view name) {
       run_.guarded(name, "validate", [&] { hook::validate(model); });
     });
     bool const resumed = load_run(run_);
@@ -140,7 +141,7 @@ class Loop<true, C, Nodes...> {
   /// is weighted by the rows that the call had on its share, `visit(name, value, weight)` as it
   /// says; shares without rows are not asked. Collective; the same on every rank.
   [[nodiscard]] auto take_metrics() {
-    run_.parts.for_each([&](auto& work) {
+    run_.parts.for_each([&, this](auto& work) {
       run_.metrics.merge(work.metrics);
       work.metrics.clear();
     });
@@ -191,12 +192,12 @@ class Loop<true, C, Nodes...> {
   void tell_finished(Observer& observer) {
     using Metrics = std::vector<runtime::Metric>;
     if constexpr (requires(Metrics const& metrics) { observer.finished(run_.report, metrics); }) {
-      run_.guarded("engine", "finished", [&] {
+      run_.guarded("engine", "finished", [&, this] {
         Metrics const metrics = take_metrics();
         observer.finished(run_.report, metrics);
       });
     } else if constexpr (requires { observer.finished(run_.report); }) {
-      run_.guarded("engine", "finished", [&] { observer.finished(run_.report); });
+      run_.guarded("engine", "finished", [&, this] { observer.finished(run_.report); });
     }
   }
 
@@ -213,21 +214,21 @@ class Loop<true, C, Nodes...> {
   template <class Observer>
   void evaluate(Observer& observer) {
     if constexpr (requires { observer.evaluate(Episode{}); }) {
-      run_.guarded("engine", "evaluation", [&] {
+      run_.guarded("engine", "evaluation", [&, this] {
         bring_evaluated(run_);
         observer.evaluate(episode());
       });
     }
   }
   void before_episode(bool ahead) {
-    run_.parts.for_each_model([&](auto& model, std::string_view name) {
+    run_.parts.for_each_model([&, this](auto& model, std::string_view name) {
       if (run_.parts.is_ahead(&model) == ahead) {
         run_.guarded(name, "before_episode", [&] { hook::before_episode(model); });
       }
     });
   }
   void after_episode(bool ahead) {
-    run_.parts.for_each_model([&](auto& model, std::string_view name) {
+    run_.parts.for_each_model([&, this](auto& model, std::string_view name) {
       if (run_.parts.is_ahead(&model) == ahead) {
         run_.guarded(name, "after_episode", [&] { hook::after_episode(model); });
       }

@@ -67,7 +67,7 @@ class Parts {
   /// such parts only. False where there is none.
   [[nodiscard]] bool mark_ahead() {
     bool any = false;
-    in_order([&]<std::size_t At>() {
+    in_order([&, this]<std::size_t At>() {
       using Node = NodeAt<At>;
       if constexpr (is_of_rollout<Node>) {
         auto& work = at<At>();

@@ -68,9 +68,9 @@ struct RowFiles {
     std::tuple<Values...> loaded;
     int column = 0;
     std::apply(
-        [&](Values&... value) {
+        [&, this](Values&... value) {
           (checkpoint::load_columns(archive, value, text(column++, "/")), ...);
-          auto const check = [&](std::int64_t found) {
+          auto const check = [&, this](std::int64_t found) {
             if (found != rows) {
               fail(Errc::corrupted, text(name(share), " of the checkpoint of step ", step, " has ",
                                          found, " rows, ", rows, " were saved"));

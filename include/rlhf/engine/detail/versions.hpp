@@ -15,11 +15,11 @@ class Versions {
  public:
   template <class... Nodes>
   explicit Versions(Parts<Nodes...>& parts) {
-    parts.for_each_model([&](auto& model, std::string_view name) {
+    parts.for_each_model([&, this](auto& model, std::string_view name) {
       models_.push_back(Model{.address = &model, .name = name});
     });
     std::size_t part = 0;
-    parts.for_each([&]<class Node>(Work<Node>& work) {
+    parts.for_each([&, this]<class Node>(Work<Node>& work) {
       if constexpr (Node::kind == NodeKind::sync) {
         syncs_.push_back(Sync{index_of(work.node.source), index_of(work.node.destination),
                               work.node.frequency, part});

@@ -37,7 +37,7 @@ class WeightSyncs {
   /// in one that was resumed, whose other destinations come from their own checkpoints. So do those
   /// of a source that a later sync refreshes: what it had before is gone.
   void begin(Run<C, Nodes...>& run, bool resumed) {
-    Parts<Nodes...>::in_order([&]<std::size_t At>() {
+    Parts<Nodes...>::in_order([&, this]<std::size_t At>() {
       if constexpr (NodeAt<At>::kind == NodeKind::sync) {
         auto& node = run.parts.template at<At>().node;
         auto& link = std::get<At>(links_);
@@ -59,7 +59,7 @@ class WeightSyncs {
   void run_due(Run<C, Nodes...>& run) {
     std::int64_t const start = steady_nanoseconds();
     run.progress.in_step = true;
-    Parts<Nodes...>::in_order([&]<std::size_t At>() {
+    Parts<Nodes...>::in_order([&, this]<std::size_t At>() {
       if constexpr (NodeAt<At>::kind == NodeKind::sync) {
         auto& node = run.parts.template at<At>().node;
         if (sync::due(node.frequency, run.progress.episode)) {

@@ -58,7 +58,7 @@ struct Window<Inputs<Values...>> {
     std::int64_t const added = rows() - stay;
     Deal const old_rows{0, stay + added, nullptr, {0, stay}, dropped_};
     Deal const new_rows{0, stay + added, nullptr, {stay, stay + added}, -stay};
-    [&]<std::size_t... V>(std::index_sequence<V...>) {
+    [&, this ]<std::size_t... V>(std::index_sequence<V...>) {
       if (shares.count() == 1) {  // every rank has all rows
         (add_here(std::get<V>(kept), std::get<V>(spare_), *std::get<V>(values)), ...);
       } else {

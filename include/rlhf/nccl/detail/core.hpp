@@ -160,7 +160,7 @@ class Core {
     Operation const op{.kind = Kind::condition};
     std::span<Operation const> const ops(&op, 1);
     state_.expect_usable(ops);
-    state_.poll(ops, state_.timeout(), [&] {
+    state_.poll(ops, state_.timeout(), [&, this] {
       bool const done = ready();
       if (!done) {
         state_.progress(ops);
@@ -217,6 +217,19 @@ class Core {
     }
     return child;
   }
+
+  /// Lets NCCL know memory of this rank; not collective. What `ncclCommDeregister` wants.
+  [[nodiscard]] void* register_memory(void* data, std::size_t bytes) {
+    Operation const op{.kind = Kind::registration};
+    std::span<Operation const> const ops(&op, 1);
+    state_.expect_usable(ops);
+    cuda::DeviceGuard const guard(state_.device());
+    void* out = nullptr;
+    state_.call(ops, state_.timeout(),
+                [&](ncclComm_t comm) { return ncclCommRegister(comm, data, bytes, &out); });
+    return out;
+  }
+  [[nodiscard]] Options const& options() const noexcept { return options_; }
 
   void finalize(Milliseconds patience) {
     if (state_.finalized()) {
@@ -286,7 +299,7 @@ class Core {
       staging_->reserve();
       staging_->copy_in(state_, ops);
     }
-    state_.call(ops, state_.timeout(), [&](ncclComm_t comm) {
+    state_.call(ops, state_.timeout(), [&, this](ncclComm_t comm) {
       if (ops.size() == 1) {
         return issue(ops.front(), staging_->in(ops.front()), staging_->out(ops.front()), size,
                      comm);

@@ -8,6 +8,7 @@
 #include <rlhf/nccl/detail/release.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -36,15 +37,16 @@ class Handle {
     std::lock_guard const hold(mutex_);
     comm_ = comm;
   }
+  /// Null where it is gone, or in a call of NCCL's that does not end.
   [[nodiscard]] ncclComm_t take() noexcept {
-    std::lock_guard const hold(mutex_);
-    return std::exchange(comm_, nullptr);
+    std::unique_lock const hold(mutex_, patience);
+    return hold ? std::exchange(comm_, nullptr) : nullptr;
   }
   /// Calls `use(comm)`, during which nobody aborts it; false where it is gone.
   template <class Use>
   [[nodiscard]] bool with(Use&& use) {
-    std::lock_guard const hold(mutex_);
-    if (comm_ == nullptr) {
+    std::unique_lock const hold(mutex_, patience);
+    if (!hold || comm_ == nullptr) {
       return false;
     }
     use(comm_);
@@ -52,7 +54,9 @@ class Handle {
   }
 
  private:
-  std::mutex mutex_;
+  static constexpr std::chrono::milliseconds patience{release_patience.count};
+
+  std::timed_mutex mutex_;
   ncclComm_t comm_ = nullptr;
 };
 

@@ -33,6 +33,7 @@ enum class Kind : std::uint8_t {
   condition,
   create,
   finalize,
+  registration,
 };
 
 [[nodiscard]] constexpr std::string_view to_string(Kind kind) noexcept {
@@ -48,7 +49,8 @@ enum class Kind : std::uint8_t {
                                         "wait for a stream",
                                         "wait for a condition",
                                         "creation of the communicator",
-                                        "finalize"};
+                                        "finalize",
+                                        "registration of memory"};
   return names[static_cast<std::size_t>(kind)];
 }
 
@@ -110,6 +112,7 @@ struct Operation {
     case Kind::condition:
     case Kind::create:
     case Kind::finalize:
+    case Kind::registration:
       return std::string(to_string(op.kind));
     default:
       break;

@@ -70,6 +70,7 @@ class State {
   [[nodiscard]] std::uint64_t key() const noexcept { return key_; }
   [[nodiscard]] std::shared_ptr<Fate> const& fate() const noexcept { return fate_; }
   [[nodiscard]] Handle& handle() noexcept { return *handle_; }
+  [[nodiscard]] std::shared_ptr<Handle> const& shared_handle() const noexcept { return handle_; }
   [[nodiscard]] Board& board() const noexcept { return handle_->board; }
   [[nodiscard]] std::vector<int>& world_ranks() noexcept { return world_ranks_; }
   /// One more call that all members make; its number.
@@ -115,7 +116,7 @@ class State {
     if (result != ncclSuccess && result != ncclInProgress) {
       fail_nccl(ops, result);
     }
-    poll(ops, patience, [&] { return progress(ops) == ncclSuccess; });
+    poll(ops, patience, [&, this] { return progress(ops) == ncclSuccess; });
   }
 
   /// NCCL's asynchronous state: success or in progress; everything else is thrown.
@@ -136,7 +137,7 @@ class State {
   /// Waits for the stream, at most `timeout()`; the communicator's device must be current.
   void wait(std::span<Operation const> ops, cuda::StreamView stream) {
     bool done = false;
-    auto const ready = [&] {
+    auto const ready = [&, this] {
       try {
         done = stream.done();
       } catch (Error const& error) {

@@ -80,7 +80,7 @@ class Builder {
     auto const at = static_cast<std::size_t>(pattern);
     if (indexed_[at] == 0) {
       indexed_[at] = 1;
-      indices_[at] = PatternIndex<T>(source_, pattern, [&](int rank) {
+      indices_[at] = PatternIndex<T>(source_, pattern, [&, this](int rank) {
         return is_destination_[static_cast<std::size_t>(rank)] != 0;
       });
     }

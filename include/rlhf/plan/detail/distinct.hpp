@@ -46,8 +46,9 @@ class Distinct {
     Fingerprint print;
     print_of(print, item);
     std::uint64_t const hash = print.value();
-    int found = index_.find(
-        hash, [&](int number) { return (*items_)[static_cast<std::size_t>(number)] == item; });
+    int found = index_.find(hash, [&, this](int number) {
+      return (*items_)[static_cast<std::size_t>(number)] == item;
+    });
     if (found < 0) {
       found = static_cast<int>(items_->size());
       items_->push_back(std::move(item));

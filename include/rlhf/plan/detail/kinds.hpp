@@ -52,7 +52,7 @@ class KindMaker {
     rlhf::detail::HashIndex<T> by_look;
     for (std::size_t p = 0; p < destination_.parameters.size(); ++p) {
       PlacedParameter const& wanted = destination_.parameters[p];
-      int const found = by_name.find(Fingerprint().add(wanted.name).value(), [&](int number) {
+      int const found = by_name.find(Fingerprint().add(wanted.name).value(), [&, this](int number) {
         return source_.parameters[static_cast<std::size_t>(number)].name == wanted.name;
       });
       if (found < 0) {
@@ -71,7 +71,7 @@ class KindMaker {
         print.add(static_cast<std::uint64_t>(value));
       }
       add(print, wanted.global);
-      auto const same = [&](int number) {
+      auto const same = [&, this](int number) {
         auto const index = static_cast<std::size_t>(number);
         return patterns[index].first == given.pattern && patterns[index].second == wanted.pattern &&
                plan_.kinds[index].source_dtype == given.dtype &&
@@ -125,8 +125,8 @@ class KindMaker {
       }
       return out;
     };
-    auto const missing = lacking(destination_.parameters, [&](std::string_view name) {
-      return by_name.find(Fingerprint().add(name).value(), [&](int number) {
+    auto const missing = lacking(destination_.parameters, [&, this](std::string_view name) {
+      return by_name.find(Fingerprint().add(name).value(), [&, this](int number) {
         return source_.parameters[static_cast<std::size_t>(number)].name == name;
       }) >= 0;
     });
@@ -135,8 +135,8 @@ class KindMaker {
       in_destination.add(Fingerprint().add(destination_.parameters[p].name).value(),
                          static_cast<int>(p));
     }
-    auto const unused = lacking(source_.parameters, [&](std::string_view name) {
-      return in_destination.find(Fingerprint().add(name).value(), [&](int number) {
+    auto const unused = lacking(source_.parameters, [&, this](std::string_view name) {
+      return in_destination.find(Fingerprint().add(name).value(), [&, this](int number) {
         return destination_.parameters[static_cast<std::size_t>(number)].name == name;
       }) >= 0;
     });

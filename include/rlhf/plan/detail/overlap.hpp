@@ -56,7 +56,7 @@ class PatternIndex {
       }
     }
     if (rank != 0) {
-      rlhf::detail::sort_by(order_, [&](std::int32_t a, std::int32_t b) {
+      rlhf::detail::sort_by(order_, [&, this](std::int32_t a, std::int32_t b) {
         return start_of(a) != start_of(b) ? start_of(a) < start_of(b) : a < b;
       });
     }
@@ -72,7 +72,8 @@ class PatternIndex {
     std::size_t i = 0;
     if (box.rank() != 0) {
       std::int64_t const from = box.start[dimension_] - longest_;
-      i = rlhf::detail::first_not(order_, [&](std::int32_t p) { return start_of(p) <= from; });
+      i = rlhf::detail::first_not(order_,
+                                  [&, this](std::int32_t p) { return start_of(p) <= from; });
     }
     for (; i < order_.size() && (box.rank() == 0 || start_of(order_[i]) < box.end(dimension_));
          ++i) {

@@ -156,7 +156,7 @@ class Routes {
     Path path;
     int const from = source_.world_ranks[static_cast<std::size_t>(source)];
     int const stage = source_.layout.coordinate(source).pipeline;
-    auto const world = [&](int rank) {
+    auto const world = [&, this](int rank) {
       return destination_.world_ranks[static_cast<std::size_t>(rank)];
     };
     for (std::size_t i = 0; i < to.size();) {  // destinations ascend, so groups are runs

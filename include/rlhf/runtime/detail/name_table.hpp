@@ -52,7 +52,7 @@ class NameTable {
     return Fingerprint{}.add(static_cast<std::uint64_t>(scope) + 1).add(name).value();
   }
   [[nodiscard]] int find(std::uint64_t hash, std::string_view name, int scope) const {
-    return index_.find(hash, [&](int number) {
+    return index_.find(hash, [&, this](int number) {
       auto const at = static_cast<std::size_t>(number);
       return scopes_[at] == scope && names_[at] == name;
     });

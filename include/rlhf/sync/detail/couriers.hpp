@@ -40,7 +40,10 @@ template <class C, class P, class T>
 class Courier {
  public:
   Courier(C& world, P& packer, std::span<TensorView const> views)
-      : courier_(world, packer, views) {}
+      : courier_(world, packer, views) {
+    int const me = world.rank();
+    has_copies_ = courier_.takes_copies() && courier_.takes(me, {&me, 1});
+  }
 
   [[nodiscard]] bool takes(int source, std::span<int const> destinations) const {
     return courier_.takes(source, destinations);
@@ -52,13 +55,12 @@ class Courier {
             LocalSide<T> const& source, LocalSide<T> const& destination) {
     std::vector<comm::BasicDelivery<T>> deliveries;
     pieces_.clear();
-    auto const new_delivery = [&](std::int64_t id, int from) {
+    auto const new_delivery = [&, this](std::int64_t id, int from) {
       deliveries.emplace_back();
       deliveries.back().id = id;
       deliveries.back().source = from;
       pieces_.emplace_back();
     };
-    has_copies_ = courier_.takes_copies() && courier_.takes(me, {&me, 1});
     if (has_copies_) {
       new_delivery(-1 - me, me);
       deliveries.back().destinations.push_back(me);
@@ -104,7 +106,7 @@ class Courier {
     courier_.join(stream);
   }
   void check_run(plan::BasicPlan<T> const& plan, plan::BasicSchedule<T> const&) {
-    courier_.check_run([&](int delivery, int piece) {
+    courier_.check_run([&, this](int delivery, int piece) {
       plan::Piece const& one =
           pieces_[static_cast<std::size_t>(delivery)][static_cast<std::size_t>(piece)];
       return text(plan.parameters[static_cast<std::size_t>(one.parameter)], " ",

@@ -179,7 +179,7 @@ class FamilyWalk {
       std::string const query = plan::name_of(row.pieces[0].name, layer, expert);
       std::string const key = plan::name_of(row.pieces[1].name, layer, expert);
       std::string const value = plan::name_of(row.pieces[2].name, layer, expert);
-      auto const each = [&](std::string_view name, TensorView const& part, auto const& rule) {
+      auto const each = [&, this](std::string_view name, TensorView const& part, auto const& rule) {
         pass(tensor, name, part, rule);
       };
       fused::qkv(

@@ -40,8 +40,9 @@ class DistinctLists {
       longest_own_ = head.own_bytes > longest_own_ ? head.own_bytes : longest_own_;
       auto const print = static_cast<std::uint64_t>(head.list_print);
       auto const size = static_cast<std::size_t>(head.list_bytes);
-      int list = by_print.find(
-          print, [&](int number) { return lists_[static_cast<std::size_t>(number)].size == size; });
+      int list = by_print.find(print, [&, this](int number) {
+        return lists_[static_cast<std::size_t>(number)].size == size;
+      });
       if (list < 0) {
         list = static_cast<int>(lists_.size());
         by_print.add(print, list);

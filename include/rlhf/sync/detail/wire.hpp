@@ -234,7 +234,7 @@ class ListingReader {
     std::string_view const text = text_of(runs);
     std::uint64_t const hash =
         Fingerprint().add(static_cast<std::uint64_t>(list)).add(text).value();
-    int const found = known_index_.find(hash, [&](int number) {
+    int const found = known_index_.find(hash, [&, this](int number) {
       Known const& known = known_[static_cast<std::size_t>(number)];
       return known.list == list && known.runs == text;
     });
