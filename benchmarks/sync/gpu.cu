@@ -4,9 +4,9 @@
 // Prints a JSON line for each measurement. Every way's result is checked: all elements once, by
 // fingerprints afterwards. Exits with 77 where there are fewer than two devices.
 //
-//   gpu [--model FILE|NAME,...] [--scenario NAME,...|all] [--bucket-mb N] [--iterations N]
-//   [--blocks N]
-//       [--pack-blocks N] [--follow-blocks N] [--ways NAME,NAME|all] [--json OUT]
+//   gpu [--model FILE|NAME,...] [--scenario NAME,...|all] [--ways NAME,...|all] [--bucket-mb N]
+//       [--iterations N] [--blocks N] [--pack-blocks N] [--follow-blocks N] [--registered 0|1]
+//       [--json OUT]
 //
 // Runs as one process with a thread a GPU, or as the processes of a launcher (torchrun, mpirun,
 // srun).
@@ -448,11 +448,9 @@ class Bench {
       twin("packed_double_buffer", 5, [&] { packed(); });
       twin("flatten_and_broadcast", 5, [&] { flattened(); });
     } else {
-      if (world_.size() == 2) {
+      if (world_.size() == 2) {  // of more ranks, groups would wait for each other in a circle
         twin("one_send_a_piece", 5, [&] { pieces(1); });
         twin("sends_in_groups_of_64", 5, [&] { pieces(64); });
-      } else {  // ranks would wait for each other in a circle
-        twin("one_group_a_parameter", 5, [&] { pieces(0); });
       }
     }
     twin("through_pinned_host_memory", 1, [&] { pinned(); });
@@ -784,8 +782,7 @@ class Bench {
     }
     return scratch_.data();
   }
-  /// Twin: every piece a send and a receive, `each` in a group, packed where it has gaps. 0: those
-  /// of a parameter, which all ranks send in the same order.
+  /// Twin: every piece a send and a receive, `each` in a group, packed where it has gaps.
   void pieces(int each) {
     local_copies();
     std::int64_t const slot = std::int64_t{512} << 20;
@@ -804,58 +801,44 @@ class Bench {
     };
     std::byte* const staging = scratch(2 * slot);
     std::int64_t used_out = 0;
-    std::vector<std::pair<plan::Piece const*, plan::Flow const*>> all;
     for (plan::Bucket const& bucket : moves().schedule.buckets) {
       plan::Flow const& flow = moves().schedule.flows[static_cast<std::size_t>(bucket.flow)];
-      for (plan::Piece const& piece : bucket.pieces) {
-        all.emplace_back(&piece, &flow);
-      }
-    }
-    if (each == 0) {
-      std::stable_sort(all.begin(), all.end(), [](auto const& a, auto const& b) {
-        return a.first->parameter < b.first->parameter;
-      });
-    }
-    std::int32_t parameter = -1;
-    for (auto const& [one, its_flow] : all) {
-      plan::Piece const& piece = *one;
-      plan::Flow const& flow = *its_flow;
       auto const& path = plan_.paths[static_cast<std::size_t>(flow.path)];
-      auto const bytes =
-          plan::wire_bytes(plan_.kinds[static_cast<std::size_t>(kind_of(piece))], piece.box);
-      bool const full = each == 0 ? piece.parameter != parameter : in_group + bytes > slot;
-      parameter = piece.parameter;
-      if (open != 0 && full) {  // both ranks of a piece see all of a group
-        flush();
-      }
-      if (open == 0) {
-        world_.group_start();
-        used = used_out = in_group = 0;
-      }
-      in_group += bytes;
-      if (flow.source == world_.rank()) {
-        rlhf::Region const region = moves().source->region(plan_, piece);
-        std::byte* from = region.data;
-        if (!region.contiguous()) {
-          from = staging + slot + used_out;
-          used_out += bytes;
-          copy_region(region, from, true, stream_.get(), cudaMemcpyDeviceToDevice);
+      for (plan::Piece const& piece : bucket.pieces) {
+        auto const bytes =
+            plan::wire_bytes(plan_.kinds[static_cast<std::size_t>(kind_of(piece))], piece.box);
+        if (open != 0 && in_group + bytes > slot) {  // both ranks of a piece see all of a group
+          flush();
         }
-        for (int const to : path.destinations) {
-          world_.send(from, bytes, DType::u8, to, stream_);
+        if (open == 0) {
+          world_.group_start();
+          used = used_out = in_group = 0;
         }
-      } else {
-        rlhf::Region const region = moves().destination->region(plan_, piece);
-        std::byte* to = region.data;
-        if (!region.contiguous()) {
-          to = staging + used;
-          used += bytes;
-          unpack.emplace_back(region, to);
+        in_group += bytes;
+        if (flow.source == world_.rank()) {
+          rlhf::Region const region = moves().source->region(plan_, piece);
+          std::byte* from = region.data;
+          if (!region.contiguous()) {
+            from = staging + slot + used_out;
+            used_out += bytes;
+            copy_region(region, from, true, stream_.get(), cudaMemcpyDeviceToDevice);
+          }
+          for (int const to : path.destinations) {
+            world_.send(from, bytes, DType::u8, to, stream_);
+          }
+        } else {
+          rlhf::Region const region = moves().destination->region(plan_, piece);
+          std::byte* to = region.data;
+          if (!region.contiguous()) {
+            to = staging + used;
+            used += bytes;
+            unpack.emplace_back(region, to);
+          }
+          world_.recv(to, bytes, DType::u8, flow.source, stream_);
         }
-        world_.recv(to, bytes, DType::u8, flow.source, stream_);
-      }
-      if (++open == each) {
-        flush();
+        if (++open == each) {
+          flush();
+        }
       }
     }
     if (open != 0) {

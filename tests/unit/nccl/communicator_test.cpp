@@ -1,11 +1,14 @@
 // What can be said about nccl::Communicator without a device.
+#include <rlhf/comm/local.hpp>
 #include <rlhf/comm/recording.hpp>
 #include <rlhf/nccl/detail/operation.hpp>
 #include <rlhf/nccl/world.hpp>
 
 #include <array>
+#include <cstddef>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -19,6 +22,9 @@ using rlhf::nccl::detail::Operation;
 static_assert(rlhf::comm::Communicator<Communicator>);
 static_assert(rlhf::comm::Communicator<rlhf::comm::Recording<Communicator>>);
 static_assert(!rlhf::comm::MovesRegions<Communicator>);
+static_assert(rlhf::comm::RegistersMemory<Communicator, rlhf::cuda::DeviceBuffer>);
+static_assert(!rlhf::comm::RegistersMemory<Communicator, std::vector<std::byte>>);
+static_assert(!rlhf::comm::RegistersMemory<rlhf::comm::Local, std::vector<std::byte>>);
 static_assert(std::is_nothrow_move_constructible_v<Communicator>);
 static_assert(!std::is_copy_constructible_v<Communicator>);
 static_assert(std::is_trivially_copyable_v<Communicator::Stream>);

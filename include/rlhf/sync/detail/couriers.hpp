@@ -39,8 +39,7 @@ struct NoCourier {
 template <class C, class P, class T>
 class Courier {
  public:
-  Courier(C& world, P& packer, std::span<TensorView const> views)
-      : courier_(world, packer, views) {
+  Courier(C& world, P& packer, std::span<TensorView const> views) : courier_(world, packer, views) {
     int const me = world.rank();
     has_copies_ = courier_.takes_copies() && courier_.takes(me, {&me, 1});
   }
