@@ -136,16 +136,14 @@ concept RunsBehind = HasStream<C> && requires(C& c, typename C::Stream stream) {
 };
 
 /// A communicator that moves bytes between memory of its own making faster than between `Memory`:
-/// `registered(bytes)` makes some, `share(memory)` lets another communicator of the same world know
-/// it, `registers()` says whether to use it, the same on every rank. Then both ends of all
-/// transfers must lie in such memory. Optional; models: `nccl::Communicator` for device memory.
+/// `registered(bytes)` makes some, `registers()` says whether to use it, the same on every rank.
+/// Then both ends of all sends must lie in such memory. Optional; models: `nccl::Communicator` for
+/// device memory.
 template <class C, class Memory>
-concept RegistersMemory = requires(C& c, typename C::template Registered<Memory>& memory,
-                                   Memory& plain) {
+concept RegistersMemory = requires(C& c, Memory& plain) {
   { c.registers() } -> std::same_as<bool>;
   { c.registered(std::int64_t{}) } -> std::same_as<typename C::template Registered<Memory>>;
   static_cast<typename C::template Registered<Memory>>(static_cast<Memory&&>(plain));
-  c.share(memory);
 };
 
 }  // namespace rlhf::inline v0::comm

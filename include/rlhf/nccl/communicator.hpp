@@ -238,18 +238,12 @@ class Communicator {
     expect_some();
     cuda::DeviceGuard const guard(device());
     RegisteredMemory memory(bytes);
-    share(memory);
-    return memory;
-  }
-  /// Makes memory known to this communicator, too. An empty communicator, and memory that was not
-  /// made by `registered`, stay as they are.
-  void share(RegisteredMemory& memory) {
-    if (core_ != nullptr && memory.owned_ != nullptr) {
-      auto& known = memory.owned_->registrations;
-      known.reserve(known.size() + 1);
-      void* const handle = core_->register_memory(memory.owned_->data, memory.owned_->bytes);
-      known.push_back({core_->state().shared_handle(), handle});
+    if (memory.owned_ != nullptr) {
+      RegisteredMemory::Owned& owned = *memory.owned_;
+      owned.registration = core_->register_memory(owned.data, owned.bytes);
+      owned.communicator = core_->state().shared_handle();
     }
+    return memory;
   }
 
   /// Ends the communicator after all work on it; every member must call it. Nothing can be called

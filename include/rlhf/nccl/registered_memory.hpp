@@ -14,9 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <utility>
-#include <vector>
 
 #include <cuda_runtime_api.h>
 #include <nccl.h>
@@ -25,9 +23,9 @@ namespace rlhf::inline v0::nccl {
 
 class Communicator;
 
-/// Memory of the current device that communicators know (`Communicator::registered`), so that
-/// transfers between such memory need no copies through NCCL's own buffers: on one host a rank's
-/// kernel stores straight into its peer's memory, across hosts the network card does.
+/// Memory of the current device that a communicator knows (`Communicator::registered`), so that
+/// its transfers between such memory need no copies through NCCL's own buffers: on one host a
+/// rank's kernel stores straight into its peer's memory, across hosts the network card does.
 ///
 /// NCCL asks for it at both ends: what is sent from registered memory must arrive in registered
 /// memory. Allocated by `ncclMemAlloc`, in pages of 2 MiB. The destructor waits for the device's
@@ -81,14 +79,11 @@ class RegisteredMemory {
   friend class Communicator;
 
   struct Owned {
-    struct Registration {
-      std::shared_ptr<detail::Handle> communicator;
-      void* handle = nullptr;
-    };
     void* data = nullptr;
     std::size_t bytes = 0;
     int device = 0;
-    std::vector<Registration> registrations;
+    std::shared_ptr<detail::Handle> communicator;  // that knows it, or null
+    void* registration = nullptr;
   };
   struct Release {
     explicit Release(Owned* owned) noexcept {
@@ -101,9 +96,10 @@ class RegisteredMemory {
       std::unique_ptr<Owned> const owned(static_cast<Owned*>(object));
       static_cast<void>(cudaSetDevice(owned->device));
       static_cast<void>(cudaDeviceSynchronize());
-      for (Owned::Registration const& one : owned->registrations) {
-        static_cast<void>(one.communicator->with(
-            [&](ncclComm_t comm) { static_cast<void>(ncclCommDeregister(comm, one.handle)); }));
+      if (owned->communicator != nullptr) {
+        static_cast<void>(owned->communicator->with([&](ncclComm_t comm) {
+          static_cast<void>(ncclCommDeregister(comm, owned->registration));
+        }));
       }
       static_cast<void>(ncclMemFree(owned->data));
       static_cast<void>(cudaGetLastError());

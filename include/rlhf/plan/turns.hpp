@@ -23,9 +23,10 @@ namespace rlhf::inline v0::plan {
 /// The turns of every flow's buckets. In one turn no rank sends to or receives from two others, so
 /// ranks that deal with buckets in order of turns seldom wait.
 ///
-/// A colouring of the graph of flows: flows of twice the length choose first, then those to the
-/// next rank, to the one after it, and so on; each of their buckets takes the first turn in which
-/// all its ranks are free. Equal on every rank.
+/// A colouring of the graph of flows: each bucket takes the first turn in which all its ranks are
+/// free, flows one after the other. The longest ones choose first; or, where that takes no more
+/// turns, those to the next rank, to the one after it, and so on, as in an exchange between all
+/// ranks. Equal on every rank.
 template <class T = void>
 struct BasicTurns {
   rlhf::detail::late_vector<std::int64_t, T> first;  ///< Of every flow, into `turns`; one more.
@@ -61,41 +62,17 @@ class BusyTurns {
 
 }  // namespace detail
 
-/// Turns for flows as `flows_of` gives them, in buckets of `bucket_bytes`. Cost: buckets times the
-/// ranks of their paths.
+namespace detail {
+
+/// Gives the flows' buckets turns, flows in this order; returns how many turns there are.
 template <class T>
-[[nodiscard]] BasicTurns<T> turns_of(BasicPlan<T> const& plan, std::vector<Flow> const& flows,
-                                     std::int64_t bucket_bytes) {
-  BasicTurns<T> out;
-  rlhf::detail::late_vector<std::size_t, T> order(flows.size());
-  out.first.assign(1, 0);
-  for (std::size_t f = 0; f < flows.size(); ++f) {
-    order[f] = f;
-    out.first.push_back(out.first.back() + full_buckets(flows[f].bytes, bucket_bytes));
-  }
-  out.turns.resize(static_cast<std::size_t>(out.first.back()));
-  // Flows of one shift have no rank in common, so that they can take the same turns.
-  rlhf::detail::late_vector<int, T> shifts;
-  std::int64_t longest = 1;
-  for (std::size_t f = 0; f < flows.size(); ++f) {
-    auto const& receivers = plan.paths[static_cast<std::size_t>(flows[f].path)].receivers;
-    int const to = receivers.empty() ? flows[f].source : receivers.front();
-    shifts.push_back((to - flows[f].source + plan.world) % plan.world);
-    std::int64_t const length = out.first[f + 1] - out.first[f];
-    longest = length > longest ? length : longest;
-  }
-  rlhf::detail::sort_by(order, [&](std::size_t a, std::size_t b) {
-    std::int64_t const length_a = out.first[a + 1] - out.first[a];
-    std::int64_t const length_b = out.first[b + 1] - out.first[b];
-    int const class_a = std::bit_width(static_cast<std::uint64_t>(longest / length_a));
-    int const class_b = std::bit_width(static_cast<std::uint64_t>(longest / length_b));
-    return class_a != class_b       ? class_a < class_b
-           : shifts[a] != shifts[b] ? shifts[a] < shifts[b]
-                                    : length_a > length_b;
-  });
-  rlhf::detail::late_vector<detail::BusyTurns<T>, T> sending(static_cast<std::size_t>(plan.world));
-  rlhf::detail::late_vector<detail::BusyTurns<T>, T> receiving(sending.size());
-  rlhf::detail::late_vector<detail::BusyTurns<T>*, T> busy;
+std::int32_t color_flows(BasicPlan<T> const& plan, std::vector<Flow> const& flows,
+                         rlhf::detail::late_vector<std::size_t, T> const& order,
+                         BasicTurns<T>& out) {
+  rlhf::detail::late_vector<BusyTurns<T>, T> sending(static_cast<std::size_t>(plan.world));
+  rlhf::detail::late_vector<BusyTurns<T>, T> receiving(sending.size());
+  rlhf::detail::late_vector<BusyTurns<T>*, T> busy;
+  std::int32_t most = 0;
   for (std::size_t const f : order) {
     auto const& path = plan.paths[static_cast<std::size_t>(flows[f].path)];
     busy.assign(1, &sending[static_cast<std::size_t>(flows[f].source)]);
@@ -125,8 +102,50 @@ template <class T>
       }
       out.turns[static_cast<std::size_t>(at)] = next++;
     }
+    most = most < next ? next : most;
   }
-  return out;
+  return most;
+}
+
+}  // namespace detail
+
+/// Turns for flows as `flows_of` gives them, in buckets of `bucket_bytes`. Cost: buckets times the
+/// ranks of their paths, twice for a few thousand flows.
+template <class T>
+[[nodiscard]] BasicTurns<T> turns_of(BasicPlan<T> const& plan, std::vector<Flow> const& flows,
+                                     std::int64_t bucket_bytes) {
+  constexpr std::size_t few = 4096;
+  BasicTurns<T> out;
+  rlhf::detail::late_vector<std::size_t, T> order(flows.size());
+  out.first.assign(1, 0);
+  for (std::size_t f = 0; f < flows.size(); ++f) {
+    order[f] = f;
+    out.first.push_back(out.first.back() + full_buckets(flows[f].bytes, bucket_bytes));
+  }
+  out.turns.resize(static_cast<std::size_t>(out.first.back()));
+  auto const length = [&](std::size_t f) { return out.first[f + 1] - out.first[f]; };
+  rlhf::detail::sort_by(order, [&](std::size_t a, std::size_t b) { return length(a) > length(b); });
+  std::int32_t const longest_first = detail::color_flows(plan, flows, order, out);
+  if (flows.empty() || flows.size() > few) {
+    return out;
+  }
+  // Flows of one shift have no rank in common, so that they can take the same turns.
+  std::int64_t const longest = length(order.front());
+  rlhf::detail::late_vector<int, T> shifts;
+  for (Flow const& flow : flows) {
+    auto const& receivers = plan.paths[static_cast<std::size_t>(flow.path)].receivers;
+    int const to = receivers.empty() ? flow.source : receivers.front();
+    shifts.push_back((to - flow.source + plan.world) % plan.world);
+  }
+  rlhf::detail::sort_by(order, [&](std::size_t a, std::size_t b) {
+    auto const class_a = std::bit_width(static_cast<std::uint64_t>(longest / length(a)));
+    auto const class_b = std::bit_width(static_cast<std::uint64_t>(longest / length(b)));
+    return class_a != class_b       ? class_a < class_b
+           : shifts[a] != shifts[b] ? shifts[a] < shifts[b]
+                                    : length(a) > length(b);
+  });
+  BasicTurns<T> by_shift = out;
+  return detail::color_flows(plan, flows, order, by_shift) <= longest_first ? by_shift : out;
 }
 
 /// The same for the plan's own buckets.

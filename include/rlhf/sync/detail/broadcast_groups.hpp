@@ -88,9 +88,6 @@ class BroadcastGroups {
     return groups_[static_cast<std::size_t>(splits_[at].split)];
   }
 
-  /// Every communicator, also those that this rank is not in.
-  [[nodiscard]] std::vector<C>& all() noexcept { return groups_; }
-
  private:
   struct SplitOf {
     int source;

@@ -1,0 +1,114 @@
+// The order in which ranks deal with buckets.
+#include <rlhf/core/text.hpp>
+#include <rlhf/plan/build.hpp>
+#include <rlhf/plan/flows.hpp>
+#include <rlhf/plan/model.hpp>
+#include <rlhf/plan/schedule.hpp>
+#include <rlhf/plan/turns.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+namespace plan = rlhf::plan;
+using rlhf::Layout;
+
+namespace {
+
+/// 24 layers of four matrices, an embedding before them and a head behind: stages are uneven.
+plan::ModelList layers() {
+  plan::ModelList out;
+  out.layers = 24;
+  auto const add = [&](std::string const& name, rlhf::Shape const& shape, int layer) {
+    out.parameters.emplace_back();
+    out.parameters.back().name = name;
+    out.parameters.back().shape = shape;
+    out.parameters.back().layer = layer;
+  };
+  add("embed", {960, 480}, -1);
+  for (int layer = 0; layer < out.layers; ++layer) {
+    for (int matrix = 0; matrix < 4; ++matrix) {
+      add(rlhf::text("layers.", layer, ".", matrix), {480, 480}, layer);
+    }
+  }
+  add("head", {960, 480}, -1);
+  out.parameters.back().behind_layers = true;
+  return out;
+}
+
+plan::Plan colocated(Layout const& source, Layout const& destination) {
+  plan::ModelList const model = layers();
+  plan::Side from;
+  from.layout = source;
+  plan::Side to;
+  to.layout = destination;
+  for (int rank = 0; rank < source.ranks(); ++rank) {
+    from.world_ranks.push_back(rank);
+  }
+  for (int rank = 0; rank < destination.ranks(); ++rank) {
+    to.world_ranks.push_back(rank);
+  }
+  plan::Options options;
+  options.bucket_bytes = std::int64_t{16} << 10;
+  return plan::build(plan::place(model, from), plan::place(model, to), options);
+}
+
+}  // namespace
+
+TEST_CASE("exchanges between all ranks take hardly more turns than the busiest rank has buckets") {
+  for (int const ranks : {2, 3, 4, 6, 8}) {
+    plan::Plan const made = colocated({.fsdp = ranks}, {.pipeline = ranks});
+    auto const flows = plan::flows_of(made);
+    auto const turns = plan::turns_of(made, flows);
+    std::vector<std::int64_t> sends(static_cast<std::size_t>(ranks));
+    std::vector<std::int64_t> receives(sends.size());
+    std::int32_t last = 0;
+    for (std::size_t f = 0; f < flows.size(); ++f) {
+      std::int64_t const buckets = turns.first[f + 1] - turns.first[f];
+      sends[static_cast<std::size_t>(flows[f].source)] += buckets;
+      for (int const to : made.paths[static_cast<std::size_t>(flows[f].path)].receivers) {
+        receives[static_cast<std::size_t>(to)] += buckets;
+      }
+      for (std::int64_t round = 0; round < buckets; ++round) {
+        last = std::max(last, turns.of(f, round));
+      }
+    }
+    std::int64_t const least = std::max(*std::max_element(sends.begin(), sends.end()),
+                                        *std::max_element(receives.begin(), receives.end()));
+    CAPTURE(ranks);
+    CHECK(flows.size() == static_cast<std::size_t>(ranks * (ranks - 1)));
+    CHECK(last + 1 >= least);
+    CHECK((last + 1) * 100 <= least * 103);
+  }
+}
+
+TEST_CASE("in one turn no rank sends twice or receives twice, and schedules follow turns") {
+  plan::Plan const made = colocated({.fsdp = 4}, {.pipeline = 4});
+  auto const flows = plan::flows_of(made);
+  auto const turns = plan::turns_of(made, flows);
+  std::set<std::pair<std::int32_t, int>> sends;
+  std::set<std::pair<std::int32_t, int>> receives;
+  for (std::size_t f = 0; f < flows.size(); ++f) {
+    for (std::int64_t round = 0; round < turns.first[f + 1] - turns.first[f]; ++round) {
+      CHECK(sends.emplace(turns.of(f, round), flows[f].source).second);
+      for (int const to : made.paths[static_cast<std::size_t>(flows[f].path)].receivers) {
+        CHECK(receives.emplace(turns.of(f, round), to).second);
+      }
+    }
+  }
+  for (int rank = 0; rank < 4; ++rank) {
+    std::int32_t before = 0;
+    auto const mine = plan::schedule(made, rank);
+    for (auto const& bucket : mine.buckets) {
+      CHECK(bucket.turn >= before);
+      before = bucket.turn;
+    }
+    CHECK(before > 0);
+  }
+}
