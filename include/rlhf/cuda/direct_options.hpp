@@ -18,8 +18,8 @@ struct DirectOptions {
   /// Adds a comparison of fingerprints to every run, in the same passes.
   bool fingerprints = false;
   /// Blocks of 512 threads that store, at most one a multiprocessor: what training and generation
-  /// leave over. On an H100 64 reach the link, 32 two thirds, 16 a third. 0: 64, or one on every
-  /// multiprocessor where a rank copies more to itself than it sends.
+  /// leave over. On an H100 16 reach the link and 8 three quarters of it, where a rank only sends.
+  /// 0: 64, or one on every multiprocessor where a rank copies more to itself than it sends.
   int blocks = 0;
   /// The same for those that pass on, or check what arrived. 0: one on every multiprocessor.
   int follow_blocks = 0;

@@ -13,8 +13,9 @@ struct Options {
   /// Blocks that NCCL's kernels use, that is multiprocessors it takes from others; 0: NCCL decides.
   int min_ctas = 0;
   int max_ctas = 0;
-  /// Weight syncs stage all that they send in registered memory (nccl/registered_memory.hpp), which
-  /// halves NCCL's traffic of device memory. The same on every rank.
+  /// Weight syncs stage what ranks send to each other in registered memory
+  /// (nccl/registered_memory.hpp), which saves NCCL's copies through buffers of its own. The same
+  /// on every rank.
   bool register_staging = true;
 };
 
