@@ -23,7 +23,7 @@ template <class T = void>
 struct BasicDelivery {
   std::int64_t id = 0;  ///< The same on all ranks of the delivery, and of no other.
   int source = 0;
-  std::vector<int> destinations;
+  std::vector<int> destinations;  ///< Ascending: ranks may pass bytes on to the next.
   rlhf::detail::late_vector<PlacedBox, T> from;
   rlhf::detail::late_vector<PlacedBox, T> to;
 };

@@ -81,7 +81,8 @@ struct MoveWork {
 
 /// Moves chunks. Blocks take the next one when they are done with theirs: while most warps move
 /// one, the last fetches the next and what must be known of it, waits for it, and says that the one
-/// before is there.
+/// before is there. So a rank may report a chunk only when another has come: chains of ranks must
+/// all go one way.
 template <bool Prints>
 __global__ void __launch_bounds__(block_threads, 2) move_kernel(MoveWork work) {
   constexpr std::uint32_t movers = block_threads - 32;

@@ -79,6 +79,8 @@ class Courier {
       }
       new_delivery((std::int64_t{flow.source} << 32) + flow.path, flow.source);
       deliveries.back().destinations.assign(destinations.begin(), destinations.end());
+      // Chains that ascend cannot make ranks wait for each other in a circle.
+      rlhf::detail::sort(deliveries.back().destinations);
       for (plan::Bucket const& bucket : schedule.buckets) {
         if (static_cast<std::size_t>(bucket.flow) != f) {
           continue;
