@@ -128,8 +128,8 @@ concept MovesRegions = requires(C& c, std::vector<Region> const& regions, std::i
 
 /// A communicator whose calls return before they take effect, in stream order: `wait(stream)`
 /// returns when all that the stream has is done, or throws at the communicator's deadline.
-/// Broadcasts may stand in a group, too. Optional; models: `nccl::Communicator`. Where it is
-/// missing, calls have taken effect when they return.
+/// Optional; models: `nccl::Communicator`. Where it is missing, calls have taken effect when they
+/// return.
 template <class C>
 concept RunsBehind = HasStream<C> && requires(C& c, typename C::Stream stream) {
   c.wait(stream);

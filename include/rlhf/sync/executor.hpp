@@ -258,16 +258,19 @@ class Executor {
   }
 
   /// The step that takes the next transfers: the last one, unless they do not fit it. What is
-  /// staged shares a step only with transfers of its turn: other ranks are in other turns' steps,
-  /// and a step ends with its slowest transfer.
+  /// staged, and sends and receives that go together, share a step only with transfers of their
+  /// turn. A step ends with its slowest transfer, and other ranks are in other turns' steps; and a
+  /// communicator may connect to all partners of a step before anything moves, so that steps of
+  /// several turns could wait for each other in a circle.
   Step& step_for(std::int32_t bucket, bool stages, bool receives, bool broadcast, bool after_last) {
     bool fresh = steps_.empty() || after_last;
     if (!fresh) {
       Step const& last = steps_.back();
       int const staged = apart() ? last.staged[receives ? 1 : 0] : last.staged[0] + last.staged[1];
-      bool const stages_any = stages || last.staged[0] + last.staged[1] != 0;
+      bool const one_turn =
+          stages || last.staged[0] + last.staged[1] != 0 || (!moves_regions && !broadcast);
       fresh = (stages && staged + 1 > plan_->slots / (apart() ? 4 : 2)) ||
-              (stages_any && last.turn >= 0 && last.turn != turn_of(bucket)) ||
+              (one_turn && last.turn >= 0 && last.turn != turn_of(bucket)) ||
               last.transfers() >= most_transfers ||
               (last.transfers() != 0 && broadcast == last.broadcasts.empty());
     }
@@ -385,27 +388,6 @@ class Executor {
     }
   }
 
-  void broadcast(Step const& step, Stream stream) {
-    auto const group_of = [&, this](Transfer const& transfer) -> C& {
-      return groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)]);
-    };
-    for (std::size_t begin = 0, end = 0; begin < step.broadcasts.size(); begin = end) {
-      C& group = group_of(step.broadcasts[begin]);
-      while (end < step.broadcasts.size() && &group_of(step.broadcasts[end]) == &group) {
-        ++end;
-      }
-      auto const send = [&] {
-        for (std::size_t i = begin; i < end; ++i) {
-          group.broadcast(step.broadcasts[i].data, step.broadcasts[i].bytes, DType::u8, 0, stream);
-        }
-      };
-      if constexpr (comm::RunsBehind<C>) {  // one launch for all
-        comm::grouped(group, send, stream);
-      } else {
-        send();
-      }
-    }
-  }
   void run_step(Step const& step, Stream stream) {
     Generation const generation = slots_.open();
     if (!step.packs.empty()) {
@@ -415,7 +397,10 @@ class Executor {
       }
     }
     slots_.to_transfer(packer_, !step.packs.empty(), step.passes_on, stream);
-    broadcast(step, stream);
+    for (Transfer const& transfer : step.broadcasts) {
+      groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)])
+          .broadcast(transfer.data, transfer.bytes, DType::u8, 0, stream);
+    }
     if (!step.sends.empty() || !step.recvs.empty()) {
       comm::grouped(
           *world_,
