@@ -56,6 +56,7 @@ class Reader {
     }
     Section::fields(out, [&, this](std::string_view name, auto& member, Limits const& limits,
                                    std::string_view description) {
+      static_cast<void>(this);  // some sections have no use for it
       Value const* const found = from.find(name);
       std::string const key = path.empty() ? std::string(name) : text(path, ".", name);
       if (found == nullptr || (found->kind == Kind::null && limits.required)) {

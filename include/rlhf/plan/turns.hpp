@@ -24,7 +24,7 @@ namespace rlhf::inline v0::plan {
 /// ranks that deal with buckets in order of turns seldom wait.
 ///
 /// A colouring of the graph of flows: each bucket takes the first turn in which all its ranks are
-/// free, flows one after the other. The longest ones choose first; or, where that takes no more
+/// free, flows one after the other. The longest ones choose first; or, where that takes fewer
 /// turns, those to the next rank, to the one after it, and so on, as in an exchange between all
 /// ranks. Equal on every rank.
 template <class T = void>
@@ -145,7 +145,7 @@ template <class T>
                                     : length(a) > length(b);
   });
   BasicTurns<T> by_shift = out;
-  return detail::color_flows(plan, flows, order, by_shift) <= longest_first ? by_shift : out;
+  return detail::color_flows(plan, flows, order, by_shift) < longest_first ? by_shift : out;
 }
 
 /// The same for the plan's own buckets.

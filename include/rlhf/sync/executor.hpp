@@ -69,6 +69,10 @@ class Executor {
     steps_.clear();
     tables_.clear();
     places_.assign(schedule_.buckets.size(), Place{});
+    relays_ = false;
+    for (plan::Path const& path : plan_->paths) {
+      relays_ = relays_ || !path.forwards.empty();
+    }
     for (Area& area : areas_) {
       area = {};
     }
@@ -261,14 +265,15 @@ class Executor {
   /// staged, and sends and receives that go together, share a step only with transfers of their
   /// turn. A step ends with its slowest transfer, and other ranks are in other turns' steps; and a
   /// communicator may connect to all partners of a step before anything moves, so that steps of
-  /// several turns could wait for each other in a circle.
+  /// several turns could wait for each other in a circle. Not where ranks pass bytes on, which
+  /// joins what comes next to what goes on.
   Step& step_for(std::int32_t bucket, bool stages, bool receives, bool broadcast, bool after_last) {
     bool fresh = steps_.empty() || after_last;
     if (!fresh) {
       Step const& last = steps_.back();
       int const staged = apart() ? last.staged[receives ? 1 : 0] : last.staged[0] + last.staged[1];
-      bool const one_turn =
-          stages || last.staged[0] + last.staged[1] != 0 || (!moves_regions && !broadcast);
+      bool const one_turn = !relays_ && (stages || last.staged[0] + last.staged[1] != 0 ||
+                                         (!moves_regions && !broadcast));
       fresh = (stages && staged + 1 > plan_->slots / (apart() ? 4 : 2)) ||
               (one_turn && last.turn >= 0 && last.turn != turn_of(bucket)) ||
               last.transfers() >= most_transfers ||
@@ -459,6 +464,7 @@ class Executor {
   rlhf::detail::late_vector<typename P::Table, T> tables_;
   typename P::Pairs copies_{};
   bool copies_here_ = false;
+  bool relays_ = false;  // some path of the plan has ranks that pass bytes on
   Slots<P> slots_;
   Staging staging_{};
   std::int64_t staging_bytes_ = 0;

@@ -146,7 +146,7 @@ TEST_CASE("layouts, ranks, policies and buckets of a configuration drive a sync"
             right = right && element > 1 && element < 2;
           }
           CHECK(right);
-          CHECK(link.plan().bucket_bytes <= 256);
+          CHECK(link.plan().bucket_bytes <= 512);
         });
       });
     }
