@@ -1,6 +1,5 @@
 // Kernels that pack, unpack, copy and take fingerprints, one rank and one stream: the bits of the
 // host's packer. Small enough for every tool of compute-sanitizer.
-#include <rlhf/core/rng.hpp>
 #include <rlhf/cuda/buffer.hpp>
 #include <rlhf/cuda/packer.cuh>
 #include <rlhf/cuda/stream.hpp>
@@ -17,8 +16,10 @@
 #include <doctest/doctest.h>
 
 #include "gpu/device_model.hpp"
+#include "property/cases.hpp"
 
 namespace cuda = rlhf::cuda;
+using cases::Dice;
 using rlhf::Box;
 using rlhf::DType;
 using rlhf::Extents;
@@ -29,16 +30,9 @@ using rlhf::TensorView;
 
 namespace {
 
-class Dice {
- public:
-  explicit Dice(std::uint64_t seed) : random_(seed, 11) {}
-  std::int64_t below(std::int64_t n) { return random_.below(at_++, static_cast<std::uint32_t>(n)); }
-  std::uint32_t word() { return random_.bits(at_++); }
-
- private:
-  rlhf::CounterRandom random_;
-  std::uint64_t at_ = 0;
-};
+std::int64_t below(Dice& dice, int count) {
+  return dice.between(0, count - 1);
+}
 
 /// The same box of the same tensor on the host and on the device.
 struct Twins {
@@ -57,8 +51,8 @@ struct Twins {
     here.strides = Extents::filled(rank, 1);
     std::int64_t stride = 1;
     for (int d = rank - 1; d >= 0; --d) {
-      start[d] = dice.below(3);
-      here.shape[d] += start[d] + dice.below(3);
+      start[d] = below(dice, 3);
+      here.shape[d] += start[d] + below(dice, 3);
       here.strides[d] = stride;
       stride *= here.shape[d];
     }
@@ -69,9 +63,9 @@ struct Twins {
     for (std::int64_t i = 0; i < stride; ++i) {
       if (is_float) {
         rlhf::detail::put_float(dtype, host.data() + i * size,
-                                static_cast<float>(dice.below(20'001) - 10'000) * 0.0123F);
+                                static_cast<float>(below(dice, 20'001) - 10'000) * 0.0123F);
       } else {
-        std::uint64_t const bits = std::uint64_t{dice.word()} << 32 | dice.word();
+        std::uint64_t const bits = dice.word();
         std::memcpy(host.data() + i * size, &bits, static_cast<std::size_t>(size));
       }
     }
@@ -103,11 +97,11 @@ struct Twins {
 
 Extents random_extent(Dice& dice) {
   Extents extent;
-  int const rank = 1 + static_cast<int>(dice.below(4));
+  int const rank = 1 + static_cast<int>(below(dice, 4));
   for (int d = 0; d < rank; ++d) {
     bool const inner = d == rank - 1;
-    extent.push_back(1 + dice.below(inner ? 300 : rank > 2 ? 9 : 40));
-    if (inner && dice.below(2) == 0) {
+    extent.push_back(1 + below(dice, inner ? 300 : rank > 2 ? 9 : 40));
+    if (inner && below(dice, 2) == 0) {
       extent[d] = extent[d] / 16 * 16 + 16;
     }
   }
@@ -123,19 +117,19 @@ TEST_CASE("kernels pack, unpack and copy what the host packs, unpacks and copies
   for (std::uint64_t seed = 0; seed < gpu::cases_of(60); ++seed) {
     Dice dice(seed);
     cuda::PackerOptions options;
-    options.blocks = 1 + static_cast<int>(dice.below(6));
+    options.blocks = 1 + static_cast<int>(below(dice, 6));
     cuda::Packer const packer(options);
     rlhf::HostPacker<cuda::StreamView> const by_host;
     cuda::Stream const stream;
     std::vector<Twins> from;
     std::vector<Twins> to;
     std::int64_t bytes = 0;
-    bool const casts = dice.below(2) == 0;  // buckets are of one type
-    DType const wire = casts ? floats[dice.below(3)] : types[dice.below(5)];
-    for (std::int64_t i = 1 + dice.below(6); i > 0; --i) {
+    bool const casts = below(dice, 2) == 0;  // buckets are of one type
+    DType const wire = casts ? floats[below(dice, 3)] : types[below(dice, 5)];
+    for (std::int64_t i = 1 + below(dice, 6); i > 0; --i) {
       Extents const extent = random_extent(dice);
-      from.emplace_back(dice, casts ? floats[dice.below(3)] : wire, extent);
-      to.emplace_back(dice, casts ? floats[dice.below(3)] : wire, extent);
+      from.emplace_back(dice, casts ? floats[below(dice, 3)] : wire, extent);
+      to.emplace_back(dice, casts ? floats[below(dice, 3)] : wire, extent);
       from.back().wire = to.back().wire = wire;
       bytes += element_count(extent) * rlhf::size_of(from.back().wire);
     }
@@ -182,20 +176,20 @@ TEST_CASE("kernels take the host's fingerprints, as they lie and as they will be
     std::vector<Twins> all;
     std::vector<PlacedBox> placed;
     std::vector<std::uint64_t> expected;
-    for (std::int64_t i = 1 + dice.below(6); i > 0; --i) {
-      bool const casts = dice.below(2) == 0;
-      all.emplace_back(dice, casts ? floats[dice.below(3)] : types[dice.below(5)],
+    for (std::int64_t i = 1 + below(dice, 6); i > 0; --i) {
+      bool const casts = below(dice, 2) == 0;
+      all.emplace_back(dice, casts ? floats[below(dice, 3)] : types[below(dice, 5)],
                        random_extent(dice));
       Twins const& one = all.back();
       Box global_box = one.box;
       Shape global = one.box.extent;
       for (int d = 0; d < global.rank(); ++d) {
-        global_box.start[d] = dice.below(20);
-        global[d] += global_box.start[d] + dice.below(20);
+        global_box.start[d] = below(dice, 20);
+        global[d] += global_box.start[d] + below(dice, 20);
       }
       std::uint64_t const key = dice.word();
-      PlacedBox const there{one.there, one.box.start, global_box,           global,
-                            key,       casts,         floats[dice.below(3)]};
+      PlacedBox const there{one.there, one.box.start,         global_box, global, key,
+                            casts,     floats[below(dice, 3)]};
       PlacedBox here = there;
       here.local = one.here;
       placed.push_back(there);

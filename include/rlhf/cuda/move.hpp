@@ -228,12 +228,13 @@ RLHF_HOST_DEVICE std::uint64_t move_vectors(Job const& job, std::byte const* fro
                                             Change const& change, Print const& print) {
   // Narrow vectors are rare, and not worth the code; as many as leave two blocks a multiprocessor.
   constexpr bool narrow = Load < 16 && Store < 16;
+  constexpr std::size_t in_flat = narrow ? 1 : Print::in_flight;
+  constexpr std::size_t in_rows = narrow ? 1 : 4;
   std::uint64_t const first = std::uint64_t{begin} + lane;
-  return job.outer == 0 ? move_flat < narrow ? 1 : Print::in_flight, Load,
-         Store > (job, from, to, first, end, lanes, change, print)
-     : move_rows < narrow ? 1
-                          : 4,
-         Load, Store > (job, from, to, first, end, lanes, change, print);
+  if (job.outer == 0) {
+    return move_flat<in_flat, Load, Store>(job, from, to, first, end, lanes, change, print);
+  }
+  return move_rows<in_rows, Load, Store>(job, from, to, first, end, lanes, change, print);
 }
 
 template <DType Type>

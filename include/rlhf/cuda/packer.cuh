@@ -32,8 +32,7 @@ namespace rlhf::inline v0::cuda {
 struct PackerOptions {
   DirectOptions direct{};
   /// Blocks of 512 threads that pack, and as many that unpack, and copy. Enough to be faster than a
-  /// link (on an H100 24 pack 390 GB/s and more), few enough to leave multiprocessors free for the
-  /// transfers' own kernels beside them.
+  /// link, few enough to leave multiprocessors free for the transfers' own kernels beside them.
   int blocks = 24;
 };
 
