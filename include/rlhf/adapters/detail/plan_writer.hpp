@@ -33,9 +33,9 @@ class PlanWriter {
     member("bytes_local", plan.bytes_local);
     member("bytes_moved", plan.bytes_moved);
     member("bytes_on_links", plan.bytes_on_links);
-    items("rank_sets", plan.rank_sets, [&, this](auto const& set) { numbers(set); });
-    items("parameters", plan.parameters, [&, this](auto const& name) { quoted(name); });
-    items("unused", plan.unused, [&, this](auto const& name) { quoted(name); });
+    items("rank_sets", plan.rank_sets, [&, this](auto const& set) { this->numbers(set); });
+    items("parameters", plan.parameters, [&, this](auto const& name) { this->quoted(name); });
+    items("unused", plan.unused, [&, this](auto const& name) { this->quoted(name); });
     items("kinds", plan.kinds, [&, this](Kind const& kind) {
       out_ += '{';
       member("source_dtype", rlhf::to_string(kind.source_dtype));

@@ -35,7 +35,7 @@ struct Received<Inputs<Values...>> {
 
   /// The rows with these numbers, as a batch's ingredients.
   void take(std::span<std::int64_t const> rows) {
-    std::apply([&, this](auto const*... all) { take_from(rows, *all...); }, values);
+    std::apply([&, this](auto const*... all) { this->take_from(rows, *all...); }, values);
   }
   void take_from(std::span<std::int64_t const> rows, Values const&... all) {
     std::apply([&](Values&... part) { ((clear_rows(part), append_listed(part, all, rows)), ...); },

@@ -180,7 +180,7 @@ class FamilyWalk {
       std::string const key = plan::name_of(row.pieces[1].name, layer, expert);
       std::string const value = plan::name_of(row.pieces[2].name, layer, expert);
       auto const each = [&, this](std::string_view name, TensorView const& part, auto const& rule) {
-        pass(tensor, name, part, rule);
+        this->pass(tensor, name, part, rule);
       };
       fused::qkv(
           each, view, {query, key, value}, {sizes_.heads, sizes_.kv_heads, sizes_.head_dim},
