@@ -6,7 +6,7 @@
 //
 //   gpu [--model FILE|NAME,...] [--scenario NAME,...|all] [--ways NAME,...|all] [--bucket-mb N]
 //       [--iterations N] [--blocks N] [--pack-blocks N] [--follow-blocks N] [--registered 0|1]
-//       [--json OUT]
+//       [--copy-blocks N] [--bulk 0|1] [--timeline 0|1] [--json OUT]
 //
 // Runs as one process with a thread a GPU, or as the processes of a launcher (torchrun, mpirun,
 // srun).
@@ -30,6 +30,8 @@
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "timeline.cuh"
 
 namespace {
 
@@ -55,6 +57,9 @@ struct Options {
   int blocks = 0;
   int pack_blocks = 0;
   int follow_blocks = 0;
+  int copy_blocks = 0;
+  int bulk = 0;
+  int timeline = 0;
   int registered = 1;
   std::string json;
 };
@@ -477,10 +482,13 @@ class Bench {
     packing.direct.blocks = options_.blocks;
     packing.direct.follow_blocks = options_.follow_blocks;
     packing.blocks = options_.pack_blocks > 0 ? options_.pack_blocks : packing.blocks;
+    packing.bulk = packing.direct.bulk = options_.bulk != 0;
+    packing.copy_blocks = options_.copy_blocks > 0 ? options_.copy_blocks : packing.copy_blocks;
     sync::LinkOptions linking;
     linking.budget = rlhf::Bytes{std::int64_t{4} * options_.bucket_mb << 20};
     std::int64_t const begin = rlhf::steady_nanoseconds();
-    sync::Link link(world_, *source_, *destination_, linking, cuda::Packer(packing));
+    auto const record = std::make_shared<timeline::Record>();
+    sync::Link link(world_, *source_, *destination_, linking, timeline::Packer(packing, record));
     double const making = static_cast<double>(most_of(world_, rlhf::steady_nanoseconds() - begin));
     plan_ = link.plan();
     set_bound();
@@ -530,9 +538,31 @@ class Bench {
         static_cast<double>(most_of(world_, static_cast<std::int64_t>(median(launches) * 1e3))) *
         1e-3;
     row(way, seconds, launch, extra, growth, sum_of(world_, wrong), verified, making * 1e-9);
+    if (options_.timeline != 0 && !captured) {
+      draw(way, link, *record);
+    }
     if (replay != nullptr) {
       cudaGraphExecDestroy(replay);
       cudaGraphDestroy(graph);
+    }
+    world_.barrier();
+  }
+
+  /// One more sync, with the times of its lanes on every rank.
+  template <class Link>
+  void draw(char const* way, Link& link, timeline::Record& record) {
+    world_.barrier();
+    record.start(stream_);
+    link.start(stream_);
+    record.stop();
+    link.finish(rlhf::Version{versions_}, stream_);
+    stream_.synchronize();
+    std::string const what = model_.name + " " + scenario_->name + " " + way;
+    for (int rank = 0; rank < world_.size(); ++rank) {  // lines of a process do not mix
+      world_.barrier();
+      if (rank == world_.rank()) {
+        record.print(out_ != nullptr ? out_ : stdout, what, rank);
+      }
     }
     world_.barrier();
   }
@@ -943,6 +973,12 @@ Options parse(int argc, char** argv) {
       options.pack_blocks = std::atoi(value.c_str());
     } else if (name == "--follow-blocks") {
       options.follow_blocks = std::atoi(value.c_str());
+    } else if (name == "--bulk") {
+      options.bulk = std::atoi(value.c_str());
+    } else if (name == "--copy-blocks") {
+      options.copy_blocks = std::atoi(value.c_str());
+    } else if (name == "--timeline") {
+      options.timeline = std::atoi(value.c_str());
     } else if (name == "--registered") {
       options.registered = std::atoi(value.c_str());
     } else if (name == "--json") {
@@ -957,7 +993,8 @@ Options parse(int argc, char** argv) {
         stderr,
         "usage: gpu [--model FILE|NAME,...] [--scenario NAME,...|all] [--ways NAME,...|all]\n"
         "           [--bucket-mb N] [--iterations N] [--blocks N] [--pack-blocks N]\n"
-        "           [--follow-blocks N] [--registered 0|1] [--json OUT]\n");
+        "           [--follow-blocks N] [--copy-blocks N] [--registered 0|1] [--timeline 0|1]\n"
+        "           [--bulk 0|1] [--json OUT]\n");
     std::exit(2);
   }
   return options;

@@ -43,7 +43,8 @@ struct Twins {
   Box box{};
   DType wire{};
 
-  Twins(Dice& dice, DType dtype, Extents const& extent) {
+  /// `multiple`: of elements, what comes before and behind a row.
+  Twins(Dice& dice, DType dtype, Extents const& extent, std::int64_t multiple = 1) {
     int const rank = extent.rank();
     Extents start = Extents::filled(rank, 0);
     here.dtype = wire = dtype;
@@ -51,8 +52,8 @@ struct Twins {
     here.strides = Extents::filled(rank, 1);
     std::int64_t stride = 1;
     for (int d = rank - 1; d >= 0; --d) {
-      start[d] = below(dice, 3);
-      here.shape[d] += start[d] + below(dice, 3);
+      start[d] = multiple * below(dice, 3);
+      here.shape[d] += start[d] + multiple * below(dice, 3);
       here.strides[d] = stride;
       stride *= here.shape[d];
     }
@@ -132,6 +133,69 @@ TEST_CASE("kernels pack, unpack and copy what the host packs, unpacks and copies
       to.emplace_back(dice, casts ? floats[below(dice, 3)] : wire, extent);
       from.back().wire = to.back().wire = wire;
       bytes += element_count(extent) * rlhf::size_of(from.back().wire);
+    }
+    std::vector<Region> host_from, host_to, device_from, device_to;
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      host_from.push_back(from[i].region(from[i].here));
+      device_from.push_back(from[i].region(from[i].there));
+      host_to.push_back(to[i].region(to[i].here));
+      device_to.push_back(to[i].region(to[i].there));
+    }
+    std::vector<std::byte> expected(static_cast<std::size_t>(bytes));
+    std::vector<std::byte> got(expected.size());
+    cuda::DeviceBuffer const packed(expected.size());
+    by_host.pack(by_host.prepare(host_from), expected.data());
+    packer.pack(packer.prepare(device_from), packed.data(), stream);
+    cuda::check(cudaMemcpyAsync(got.data(), packed.data(), got.size(), cudaMemcpyDeviceToHost,
+                                stream.get()),
+                "download");
+    stream.synchronize();
+    CAPTURE(seed);
+    CHECK(got == expected);
+    by_host.unpack(by_host.prepare(host_to), expected.data());
+    packer.unpack(packer.prepare(device_to), packed.data(), stream);
+    stream.synchronize();
+    for (Twins const& one : to) {
+      CHECK(one.equal());
+    }
+    for (Twins& one : to) {
+      one.clear();
+    }
+    by_host.copy(by_host.pair(host_from, host_to));
+    packer.copy(packer.pair(device_from, device_to), stream);
+    stream.synchronize();
+    for (Twins const& one : to) {
+      CHECK(one.equal());
+    }
+  }
+}
+
+TEST_CASE(
+    "bulk copies pack, unpack and copy what the host does, beside rows that do not fit them") {
+  for (std::uint64_t seed = 200; seed < 200 + gpu::cases_of(40); ++seed) {
+    Dice dice(seed);
+    cuda::PackerOptions options;
+    options.bulk = true;
+    options.blocks = 1 + static_cast<int>(below(dice, 4));
+    options.copy_blocks = 1 + static_cast<int>(below(dice, 4));
+    cuda::Packer const packer(options);
+    rlhf::HostPacker<cuda::StreamView> const by_host;
+    cuda::Stream const stream;
+    std::vector<Twins> from;
+    std::vector<Twins> to;
+    std::int64_t bytes = 0;
+    // Rows from a vector to beyond a tile of 16 KiB; chunks cut them anywhere. The last is small
+    // and fits nothing.
+    std::int64_t const count = 1 + below(dice, 5);
+    for (std::int64_t i = 0; i < count; ++i) {
+      bool const odd = i + 1 == count && count > 1;
+      std::int64_t const inner = odd                   ? 3
+                                 : below(dice, 3) == 0 ? 256 + 8 * below(dice, 64)
+                                                       : 256 + 8 * below(dice, 3000);
+      Extents const extent{odd ? 5 : 1 + below(dice, 90), inner};
+      from.emplace_back(dice, DType::bf16, extent, odd ? 1 : 8);
+      to.emplace_back(dice, DType::bf16, extent, odd ? 1 : 8);
+      bytes += element_count(extent) * 2;
     }
     std::vector<Region> host_from, host_to, device_from, device_to;
     for (std::size_t i = 0; i < from.size(); ++i) {

@@ -2,6 +2,7 @@
 /// One model's files in a checkpoint of the whole run. Layer: checkpoint.
 #pragma once
 
+#include <rlhf/checkpoint/manifest.hpp>
 #include <rlhf/checkpoint/store.hpp>
 #include <rlhf/core/config.hpp>
 #include <rlhf/core/error.hpp>
@@ -55,12 +56,12 @@ template <class Late = void>
 class BasicFilesToLoad {
  public:
   /// @param moved Whether the model lay otherwise, on other ranks or by another layout, when it was
-  /// saved.
+  /// saved. Errors: those of `Store::manifest`, which is read here, once.
   BasicFilesToLoad(BasicStore<Late> const& store, std::int64_t step, std::string model, int rank,
                    bool moved = false)
       : store_(&store),
+        files_(store.manifest(step)),
         model_(std::move(model)),
-        step_(step),
         rank_(rank),
         moved_(moved) {}
 
@@ -72,8 +73,9 @@ class BasicFilesToLoad {
   [[nodiscard]] std::vector<rlhf::detail::late<std::byte, Late>> read(std::string_view name) const {
     if (moved_) {
       fail(Errc::invalid_argument,
-           text("the model ", model_, " lay on other ranks or in another layout when step ", step_,
-                " was saved, so that the file ", name, " of this rank may be another part of it; ",
+           text("the model ", model_, " lay on other ranks or in another layout when step ",
+                files_.step, " was saved, so that the file ", name,
+                " of this rank may be another part of it; ",
                 "read the ranks' files by read(name, rank), which ones there are say ranks(name), ",
                 "or go on with the ranks and the layout as they were"));
     }
@@ -82,13 +84,13 @@ class BasicFilesToLoad {
   /// The bytes that another rank wrote, for a model that is laid out anew.
   [[nodiscard]] std::vector<rlhf::detail::late<std::byte, Late>> read(std::string_view name,
                                                                       int rank) const {
-    return store_->read(step_, text(model_, "/", name, ".rank-", rank));
+    return store_->read(files_, text(model_, "/", name, ".rank-", rank));
   }
-  /// The ranks that wrote such a file, in rising order. Errors: those of `Store::manifest`.
+  /// The ranks that wrote such a file, in rising order.
   [[nodiscard]] std::vector<rlhf::detail::late<int, Late>> ranks(std::string_view name) const {
     std::string const begin = text(model_, "/", name, ".rank-");
     std::vector<rlhf::detail::late<int, Late>> found;
-    for (auto const& file : store_->manifest(step_).files) {
+    for (auto const& file : files_.files) {
       std::uint64_t rank = 0;
       if (file.name.starts_with(begin) &&
           data::parse_number(std::string_view(file.name).substr(begin.size()), rank) &&
@@ -101,13 +103,13 @@ class BasicFilesToLoad {
   }
   /// Whether this rank wrote such a file.
   [[nodiscard]] bool has(std::string_view name) const {
-    return store_->manifest(step_).find(text(model_, "/", name, ".rank-", rank_)) != nullptr;
+    return files_.find(text(model_, "/", name, ".rank-", rank_)) != nullptr;
   }
 
  private:
   BasicStore<Late> const* store_;
+  BasicManifest<Late> files_;
   std::string model_;
-  std::int64_t step_;
   int rank_;
   bool moved_;
 };

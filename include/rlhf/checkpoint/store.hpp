@@ -170,7 +170,11 @@ class BasicStore {
   /// Errors: invalid_argument when there is no such step or file; corrupted, naming the file, when
   /// its size or checksum is not that of what was written; io.
   [[nodiscard]] std::vector<Byte> read(std::int64_t step, std::string_view name) const {
-    Manifest const files = manifest(step);
+    return read(manifest(step), name);
+  }
+  /// The same for one of several files, with `manifest(step)` read once.
+  [[nodiscard]] std::vector<Byte> read(Manifest const& files, std::string_view name) const {
+    std::int64_t const step = files.step;
     ManifestEntry const* const entry = files.find(name);
     if (entry == nullptr) {
       fail(Errc::invalid_argument, text("the checkpoint of step ", step, " has no file ", name,

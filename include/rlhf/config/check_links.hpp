@@ -17,16 +17,8 @@ namespace rlhf::inline v0::config {
 /// Whether two models share ranks.
 [[nodiscard]] inline bool share_ranks(Config const& config, std::string_view a,
                                       std::string_view b) {
-  for (auto const& group : config.runtime.colocation) {
-    int found = 0;
-    for (std::string const& name : group) {
-      found += (name == a ? 1 : 0) + (name == b ? 1 : 0);
-    }
-    if (found == 2) {
-      return true;
-    }
-  }
-  return false;
+  auto const* const group = config.runtime.group_of(a);
+  return group != nullptr && group == config.runtime.group_of(b);
 }
 
 namespace detail {

@@ -22,14 +22,8 @@ namespace rlhf::inline v0::config {
 
 /// Whether a model shares its ranks with another.
 [[nodiscard]] inline bool is_colocated(Config const& config, std::string_view model) {
-  for (auto const& group : config.runtime.colocation) {
-    for (std::string const& name : group) {
-      if (name == model) {
-        return group.size() > 1;
-      }
-    }
-  }
-  return false;
+  auto const* const group = config.runtime.group_of(model);
+  return group != nullptr && group->size() > 1;
 }
 
 namespace detail {

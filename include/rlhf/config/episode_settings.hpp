@@ -74,6 +74,18 @@ struct EpisodeSettings {
   [[nodiscard]] std::int64_t global_batch() const noexcept {
     return train_global_batch_size.value_or(train_micro_batch_size);
   }
+  /// The first group that names a model: those that share its ranks, itself among them. Null where
+  /// none does.
+  [[nodiscard]] std::vector<std::string> const* group_of(std::string_view model) const noexcept {
+    for (auto const& group : colocation) {
+      for (std::string const& name : group) {
+        if (name == model) {
+          return &group;
+        }
+      }
+    }
+    return nullptr;
+  }
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {

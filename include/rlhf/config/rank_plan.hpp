@@ -43,20 +43,11 @@ struct RankPlan {
 /// Errors: incompatible_policy where a layout does not fit. Requires disjoint groups.
 [[nodiscard]] inline RankPlan rank_plan(Config const& config) {
   RankPlan out;
-  std::vector<int> first_of(config.runtime.colocation.size(), -1);
-  auto const group_of = [&](std::string_view model) {
-    for (std::size_t g = 0; g < first_of.size(); ++g) {
-      for (std::string const& name : config.runtime.colocation[g]) {
-        if (name == model) {
-          return g;
-        }
-      }
-    }
-    return first_of.size();
-  };
-  auto const most_ranks_in = [&](std::size_t group) {
+  std::vector<std::vector<std::string>> const& groups = config.runtime.colocation;
+  std::vector<int> first_of(groups.size(), -1);
+  auto const most_ranks_in = [&](std::vector<std::string> const& group) {
     int most = 0;
-    for (std::string const& name : config.runtime.colocation[group]) {
+    for (std::string const& name : group) {
       int const ranks = config.models.at(name).ranks();
       most = ranks > most ? ranks : most;
     }
@@ -64,15 +55,15 @@ struct RankPlan {
   };
   for (auto const& entry : config.models) {
     int const ranks = entry.value.ranks();
-    std::size_t const group = group_of(entry.name);
     int first = out.ranks;
-    if (group == first_of.size()) {
+    auto const* const group = config.runtime.group_of(entry.name);
+    if (group == nullptr) {
       out.ranks += ranks;
-    } else if (first_of[group] < 0) {
-      first_of[group] = first;
-      out.ranks += most_ranks_in(group);
+    } else if (int& begin = first_of[static_cast<std::size_t>(group - groups.data())]; begin < 0) {
+      begin = first;
+      out.ranks += most_ranks_in(*group);
     } else {
-      first = first_of[group];
+      first = begin;
     }
     out.models.push_back(
         {entry.name, Mesh::range(first, ranks), entry.value.layout().on_ranks(ranks)});

@@ -13,6 +13,7 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/units.hpp>
 #include <rlhf/cuda/buffer.hpp>
+#include <rlhf/cuda/bulk.cuh>
 #include <rlhf/cuda/device.hpp>
 #include <rlhf/cuda/direct_options.hpp>
 #include <rlhf/cuda/direct_tables.hpp>
@@ -283,11 +284,11 @@ class Direct {
     detail::launch_begin(meeting_, stream);
     begun_.record(stream);
     begun_.wait(push_stream_);
-    detail::launch_move(pushing_, options_.fingerprints, push_blocks_, push_stream_);
+    launch(pushing_, push_bulk_, push_blocks_, push_stream_);
     pushed_.record(push_stream_);
     if (following_.count != 0) {
       begun_.wait(follow_stream_);
-      detail::launch_move(following_, options_.fingerprints, follow_blocks_, follow_stream_);
+      launch(following_, follow_bulk_, follow_blocks_, follow_stream_);
       followed_.record(follow_stream_);
     }
   }
@@ -430,6 +431,13 @@ class Direct {
       }
     }
     return -1;
+  }
+  void launch(detail::MoveWork const& work, bool bulk, int blocks, Stream stream) const {
+    if (bulk) {
+      detail::launch_bulk(work, blocks, stream);
+    } else {
+      detail::launch_move(work, options_.fingerprints, blocks, stream);
+    }
   }
   [[nodiscard]] Report* report() const { return reinterpret_cast<Report*>(report_.data()); }
   [[nodiscard]] bool idle() const noexcept {
@@ -580,10 +588,16 @@ class Direct {
       following.ticket = state + 2;
       following.flags = reinterpret_cast<std::uint32_t const*>(own + mine.flags);
       int const all = multiprocessors(d.device_);
-      d.push_blocks_ = d.options_.blocks > 0         ? d.options_.blocks
-                       : all < 64 || copied > pushed ? all
-                                                     : 64;
-      d.follow_blocks_ = d.options_.follow_blocks > 0 ? d.options_.follow_blocks : all;
+      bool const bulk = d.options_.bulk && !d.options_.fingerprints && detail::has_bulk_kernel();
+      d.push_bulk_ = bulk && detail::bulk_fits(jobs);
+      d.follow_bulk_ = bulk && detail::bulk_fits(followers);
+      int const enough = d.push_bulk_ ? 16 : 64;
+      d.push_blocks_ = d.options_.blocks > 0             ? d.options_.blocks
+                       : all < enough || copied > pushed ? all
+                                                         : enough;
+      d.follow_blocks_ = d.options_.follow_blocks > 0     ? d.options_.follow_blocks
+                         : d.follow_bulk_ && all > enough ? enough
+                                                          : all;
     }
 
     Direct& owner;
@@ -625,6 +639,8 @@ class Direct {
   Event followed_;
   int push_blocks_ = 1;
   int follow_blocks_ = 1;
+  bool push_bulk_ = false;
+  bool follow_bulk_ = false;
   bool bound_ = false;
   bool dead_ = false;
 };

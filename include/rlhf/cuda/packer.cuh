@@ -9,6 +9,7 @@
 
 #include <rlhf/core/error.hpp>
 #include <rlhf/cuda/buffer.hpp>
+#include <rlhf/cuda/bulk.cuh>
 #include <rlhf/cuda/device.hpp>
 #include <rlhf/cuda/direct.cuh>
 #include <rlhf/cuda/direct_options.hpp>
@@ -31,9 +32,14 @@ namespace rlhf::inline v0::cuda {
 /// Settings of a `Packer`; the same on every rank.
 struct PackerOptions {
   DirectOptions direct{};
-  /// Blocks of 512 threads that pack, and as many that unpack, and copy. Enough to be faster than a
-  /// link, few enough to leave multiprocessors free for the transfers' own kernels beside them.
+  /// Blocks of 512 threads that pack, and as many that unpack. Enough to be faster than a link, few
+  /// enough to leave multiprocessors free for the transfers' own kernels beside them.
   int blocks = 24;
+  /// Blocks that copy between parameters of the same rank, where the direct route does not.
+  int copy_blocks = 24;
+  /// Whether bulk copies of compute capability 9 move what they can, several times as much a block;
+  /// elsewhere it makes no difference.
+  bool bulk = false;
 };
 
 namespace detail {
@@ -43,6 +49,7 @@ struct DeviceTable {
   StreamBuffer jobs;
   StreamBuffer chunks;
   std::uint32_t count = 0;
+  bool bulk = false;
 };
 
 }  // namespace detail
@@ -107,15 +114,15 @@ class BasicPacker {
       offset += count * size_of(region.wire);
     }
     Table table;
-    table.pack_ = half_of(pack, elements);
-    table.unpack_ = half_of(unpack, elements);
+    table.pack_ = half_of(pack, elements, options_.bulk);
+    table.unpack_ = half_of(unpack, elements, options_.bulk);
     return table;
   }
   void pack(Table const& table, std::byte* to, Stream stream = {}) const {
-    move(table.pack_, 0, reinterpret_cast<std::ptrdiff_t>(to), stream);
+    move(table.pack_, 0, reinterpret_cast<std::ptrdiff_t>(to), options_.blocks, stream);
   }
   void unpack(Table const& table, std::byte const* from, Stream stream = {}) const {
-    move(table.unpack_, reinterpret_cast<std::ptrdiff_t>(from), 0, stream);
+    move(table.unpack_, reinterpret_cast<std::ptrdiff_t>(from), 0, options_.blocks, stream);
   }
 
   [[nodiscard]] Pairs pair(std::span<Region const> from, std::span<Region const> to) const {
@@ -129,10 +136,12 @@ class BasicPacker {
       }
     }
     Pairs pairs;
-    pairs.copy_ = half_of(jobs, elements);
+    pairs.copy_ = half_of(jobs, elements, options_.bulk);
     return pairs;
   }
-  void copy(Pairs const& pairs, Stream stream = {}) const { move(pairs.copy_, 0, 0, stream); }
+  void copy(Pairs const& pairs, Stream stream = {}) const {
+    move(pairs.copy_, 0, 0, options_.copy_blocks, stream);
+  }
 
   /// Of boxes in device memory, in one launch. Waits for the device.
   void fingerprints(std::span<PlacedBox const> placed, std::uint64_t* out) const {
@@ -161,7 +170,7 @@ class BasicPacker {
     if (jobs.empty()) {
       return;
     }
-    detail::DeviceTable const half = half_of(jobs, elements);
+    detail::DeviceTable const half = half_of(jobs, elements, false);
     cuda::Stream const stream;
     StreamBuffer const sums(8 * placed.size(), stream);
     check(cudaMemsetAsync(sums.data(), 0, sums.size(), stream.get()), "cudaMemsetAsync");
@@ -205,7 +214,8 @@ class BasicPacker {
   };
 
   [[nodiscard]] static detail::DeviceTable half_of(std::vector<Job> const& jobs,
-                                                   std::vector<std::int64_t> const& elements) {
+                                                   std::vector<std::int64_t> const& elements,
+                                                   bool bulk) {
     detail::DeviceTable half;
     std::vector<Chunk> chunks;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
@@ -220,6 +230,7 @@ class BasicPacker {
       }
     }
     half.count = static_cast<std::uint32_t>(chunks.size());
+    half.bulk = bulk && detail::bulk_fits(jobs) && detail::has_bulk_kernel();
     half.jobs = upload(jobs.data(), jobs.size() * sizeof(Job));
     half.chunks = upload(chunks.data(), chunks.size() * sizeof(Chunk));
     return half;
@@ -239,12 +250,16 @@ class BasicPacker {
     work.count = half.count;
     return work;
   }
-  void move(detail::DeviceTable const& half, std::ptrdiff_t from, std::ptrdiff_t to,
+  void move(detail::DeviceTable const& half, std::ptrdiff_t from, std::ptrdiff_t to, int blocks,
             Stream stream) const {
     detail::MoveWork work = work_of(half);
     work.from_base = from;
     work.to_base = to;
-    detail::launch_move(work, false, options_.blocks, stream);
+    if (half.bulk) {
+      detail::launch_bulk(work, blocks, stream);
+    } else {
+      detail::launch_move(work, false, blocks, stream);
+    }
   }
 
   static constexpr std::int64_t chunk_bytes = std::int64_t{128} << 10;

@@ -30,15 +30,11 @@ namespace rlhf::inline v0::engine {
 namespace detail {
 
 [[nodiscard]] inline bool shares_with_trainer(config::Config const& run, std::string const& name) {
-  for (auto const& group : run.runtime.colocation) {
-    bool member = false;
-    bool trainer = false;
-    for (std::string const& other : group) {
-      member = member || other == name;
-      trainer = trainer || run.models.at(other).trainable;
-    }
-    if (member && trainer) {
-      return true;
+  if (auto const* const group = run.runtime.group_of(name)) {
+    for (std::string const& other : *group) {
+      if (run.models.at(other).trainable) {
+        return true;
+      }
     }
   }
   return false;

@@ -13,14 +13,15 @@ namespace rlhf::inline v0::engine {
 /// Which ranks of a module see different rows. The other ranks of the module work on the same rows
 /// together.
 enum class Spread : std::uint8_t {
-  data,          ///< A share for each index of the data axis. The default.
-  data_sharded,  ///< One for each index of the data and the sharded axis, as FSDP trains.
+  data,          ///< A share for each index of the data axis.
+  data_sharded,  ///< One for each index of the data and the sharded axis, as FSDP and ZeRO work.
+                 ///< The default.
 };
 
 namespace detail {
 
 template <class M>
-inline constexpr Spread spread_of = Spread::data;
+inline constexpr Spread spread_of = Spread::data_sharded;
 template <class M>
   requires requires {
     { M::spread } -> std::convertible_to<Spread>;
@@ -33,7 +34,7 @@ inline constexpr Spread spread_of<M> = M::spread;
 struct Shares {
   Mesh const* mesh = nullptr;
   Layout layout{};
-  Spread spread = Spread::data;
+  Spread spread = Spread::data_sharded;
 
   [[nodiscard]] int count() const noexcept {
     return layout.data * (spread == Spread::data ? 1 : layout.sharded());

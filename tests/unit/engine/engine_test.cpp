@@ -7,8 +7,10 @@
 #include <rlhf/runtime/offload.hpp>
 #include <rlhf/sync/policies.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -598,16 +600,22 @@ struct Marks {
 
 /// Each rank of the sharded axis sees rows of its own, and meets the others in every call.
 struct Sharded : rlhf::Module<rlhf::RuntimeGrid, rlhf::sync::None, rlhf::data::RuntimeMixture<>> {
-  static constexpr engine::Spread spread = engine::Spread::data_sharded;
   using Batch = Prompts;
   Sharded(Local& world, Mesh const& mesh, Layout layout)
       : Module(mesh, world.rank(), layout),
         own(rlhf::module_communicator(world, mesh)) {}
   Answers forward_step(Batch const& batch, Step) {
     own.barrier();
+    seen.insert(seen.end(), batch.id.begin(), batch.id.end());
     return Answers{batch.id};
   }
   Local own;
+  std::vector<std::int64_t> seen;
+};
+/// All of them see the same rows.
+struct Together : Sharded {
+  static constexpr engine::Spread spread = engine::Spread::data;
+  using Sharded::Sharded;
 };
 
 }  // namespace
@@ -632,6 +640,36 @@ TEST_CASE("ranks that share one copy of the weights make the same calls, whateve
       CHECK_MESSAGE(!end.world.failed, end.world.text);
     }
   }
+}
+
+TEST_CASE("ranks of the sharded axis see different rows unless the model says otherwise") {
+  std::mutex guard;
+  std::vector<std::int64_t> apart;
+  std::vector<std::int64_t> together;
+  rlhf::comm::run_local(2, [&](Local world) {
+    auto const run = [&](auto generator, std::size_t rows, std::vector<std::int64_t>& all) {
+      generator.open_data(data(6));
+      Actor actor(world, Mesh::range(0, 1), Layout{});
+      rlhf::Engine loop(world, {.episodes = 1}, engine::prompts("prompts", generator, ask),
+                        engine::stage("generate", generator), engine::train("policy", actor));
+      loop.run();
+      std::lock_guard const lock(guard);
+      CHECK(generator.seen.size() == rows);
+      all.insert(all.end(), generator.seen.begin(), generator.seen.end());
+    };
+    run(Sharded(world, Mesh::range(0, 2), Layout{.fsdp = 2}), 3, apart);
+    run(Together(world, Mesh::range(0, 2), Layout{.fsdp = 2}), 6, together);
+  });
+  std::sort(apart.begin(), apart.end());
+  std::sort(together.begin(), together.end());
+  CHECK(apart.size() == 6);
+  CHECK(std::adjacent_find(apart.begin(), apart.end()) == apart.end());  // each once
+  CHECK(together.size() == 12);
+  std::vector<std::int64_t> twice;
+  for (std::int64_t const id : apart) {
+    twice.insert(twice.end(), 2, id);
+  }
+  CHECK(together == twice);
 }
 
 TEST_CASE("a compute of what trainers make does not hold back a generator that is ahead") {

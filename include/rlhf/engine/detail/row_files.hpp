@@ -4,6 +4,7 @@
 
 #include <rlhf/checkpoint/archive.hpp>
 #include <rlhf/checkpoint/columns.hpp>
+#include <rlhf/checkpoint/manifest.hpp>
 #include <rlhf/checkpoint/store.hpp>
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/math.hpp>
@@ -46,12 +47,13 @@ struct RowFiles {
   template <class... Values>
   void load(std::int64_t rows, int shares, IndexRange wanted, Values&... values) const {
     (clear_rows(values), ...);
+    checkpoint::Manifest const files = store->manifest(step);
     for (int share = 0; share < shares; ++share) {
       IndexRange const own = split_evenly(rows, shares, share);
       std::int64_t const begin = own.begin < wanted.begin ? wanted.begin : own.begin;
       std::int64_t const end = own.end < wanted.end ? own.end : wanted.end;
       if (begin < end) {
-        std::tuple<Values...> loaded = read<Values...>(share, own.size());
+        std::tuple<Values...> loaded = read<Values...>(files, share, own.size());
         [&]<std::size_t... V>(std::index_sequence<V...>) {
           (data::append_rows(values, std::get<V>(loaded), begin - own.begin, end - own.begin), ...);
         }
@@ -62,8 +64,9 @@ struct RowFiles {
 
  private:
   template <class... Values>
-  [[nodiscard]] std::tuple<Values...> read(int share, std::int64_t rows) const {
-    std::vector<std::byte> const bytes = store->read(step, name(share));
+  [[nodiscard]] std::tuple<Values...> read(checkpoint::Manifest const& files, int share,
+                                           std::int64_t rows) const {
+    std::vector<std::byte> const bytes = store->read(files, name(share));
     checkpoint::ArchiveReader const archive({bytes.data(), bytes.size()}, name(share));
     std::tuple<Values...> loaded;
     int column = 0;
