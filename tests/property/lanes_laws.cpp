@@ -224,6 +224,65 @@ class Behind {
 static_assert(rlhf::comm::Communicator<Behind>);
 static_assert(rlhf::comm::RunsBehind<Behind>);
 
+/// Memory that a `Registering` made, or took.
+struct RegisteredBytes {
+  std::vector<std::byte> bytes{};
+
+  RegisteredBytes() = default;
+  explicit RegisteredBytes(std::vector<std::byte> plain) : bytes(std::move(plain)) {}
+  [[nodiscard]] std::byte* data() noexcept { return bytes.data(); }
+};
+
+/// Behind, with memory of its own making, which all sends of a sync must lie in.
+class Registering : public Behind {
+ public:
+  template <class>
+  using Registered = RegisteredBytes;
+
+  Registering() = default;
+  Registering(rlhf::comm::Local inner, Streams& streams, bool registers)
+      : Behind(std::move(inner), streams),
+        streams_(&streams),
+        registers_(registers) {}
+
+  [[nodiscard]] bool registers() const noexcept { return registers_; }
+  [[nodiscard]] RegisteredBytes registered(std::int64_t bytes) {
+    RegisteredBytes out;
+    out.bytes.resize(static_cast<std::size_t>(bytes));
+    known_ = {out.data(), out.data() + bytes};
+    return out;
+  }
+  void send(void const* data, std::int64_t count, rlhf::DType dtype, int peer, Stream stream = {}) {
+    expect_known(data, count * rlhf::size_of(dtype));
+    Behind::send(data, count, dtype, peer, stream);
+  }
+  void recv(void* data, std::int64_t count, rlhf::DType dtype, int peer, Stream stream = {}) {
+    expect_known(data, count * rlhf::size_of(dtype));
+    Behind::recv(data, count, dtype, peer, stream);
+  }
+  [[nodiscard]] Registering split(int color, int key) {
+    Registering out;
+    static_cast<Behind&>(out) = Behind::split(color, key);
+    out.streams_ = streams_;
+    out.registers_ = registers_;
+    return out;
+  }
+
+ private:
+  void expect_known(void const* data, std::int64_t bytes) const {
+    auto const* const begin = static_cast<std::byte const*>(data);
+    if (registers_ && (begin < known_.first || begin + bytes > known_.second)) {
+      throw std::logic_error("a transfer between memory that is not registered");
+    }
+  }
+
+  Streams* streams_ = nullptr;
+  bool registers_ = false;
+  std::pair<std::byte const*, std::byte const*> known_{};
+};
+static_assert(rlhf::comm::Communicator<Registering>);
+static_assert(rlhf::comm::RegistersMemory<Registering, std::vector<std::byte>>);
+
 /// Whether `finish` refuses, because nothing was started.
 template <class AnyLink>
 bool says_not_started(AnyLink& link) {
@@ -272,6 +331,52 @@ void check(bool two_stage) {
 }
 
 }  // namespace
+
+TEST_CASE("registered staging: every element arrives, and only such memory is sent and received") {
+  std::atomic<int> wrong{0};
+  for (std::uint64_t seed = 0; seed < cases::to_try(60); ++seed) {
+    Case const pair = cases::random_case(seed + 1900, 5, false);
+    CAPTURE(seed);
+    bool const registers = seed % 4 != 0;
+    ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+      int const rank = local.rank();
+      Streams streams(seed * 100 + static_cast<std::uint64_t>(rank));
+      Registering world(std::move(local), streams, registers);
+      Model<sync::None> source(pair, Side::source, rank);
+      Model<sync::PointToPoint<256_B>> destination(pair, Side::destination, rank);
+      sync::Link link(world, source, destination, {}, LanePacker(streams));
+      for (int version = 1; version <= 3; ++version) {
+        if (version == 3) {
+          link.rebind();
+        }
+        streams.put({}, [&source, version] { source.fill(version); });
+        destination.clear();
+        link.sync(Version{version});
+        wrong += destination.wrong(version) + source.wrong(version);
+      }
+    });
+    CHECK_MESSAGE(!end.world.failed, end.world.text);
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("ranks of which only some register staging memory are named before a byte moves") {
+  Case const pair = cases::random_case(7, 5, false);
+  ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+    int const rank = local.rank();
+    Streams streams(static_cast<std::uint64_t>(rank));
+    Registering world(std::move(local), streams, rank != pair.world - 1);
+    Model<sync::None> source(pair, Side::source, rank);
+    Model<sync::PointToPoint<256_B>> destination(pair, Side::destination, rank);
+    sync::Link link(world, source, destination, {}, LanePacker(streams));
+  });
+  REQUIRE(pair.world > 1);
+  CHECK(end.world.code == rlhf::Errc::rank_mismatch);
+  for (ranks::Outcome const& outcome : end.of) {
+    CHECK(outcome.rank == pair.world - 1);
+    CHECK_MESSAGE(outcome.says("nccl::Options::register_staging"), outcome.text);
+  }
+}
 
 TEST_CASE("point to point in lanes: right in every order that fences allow") {
   check<sync::PointToPoint<256_B>>(false);

@@ -16,21 +16,38 @@ namespace rlhf::inline v0::sync {
 /// Compares plans over all ranks of `world`; collective.
 ///
 /// Errors: rank_mismatch, on every rank, naming the first parameter that differs and the ranks that
-/// disagree with rank 0. Cost: one all-gather of 16 bytes a rank when all agree.
+/// disagree with rank 0; the same where only some have a communicator that registers staging
+/// memory, which decides what is staged. Cost: one all-gather of 24 bytes a rank when all agree.
 template <comm::Communicator C, class T>
 void agree(C& world, plan::BasicPlan<T> const& plan) {
   auto const ranks = static_cast<std::size_t>(world.size());
-  std::int64_t const mine[2] = {static_cast<std::int64_t>(plan::fingerprint(plan)),
-                                std::ssize(plan.parameters)};
-  rlhf::detail::late_vector<std::int64_t, T> all(2 * ranks);
-  world.all_gather(mine, all.data(), 2, DType::i64, {});
+  std::int64_t mine[3] = {static_cast<std::int64_t>(plan::fingerprint(plan)),
+                          std::ssize(plan.parameters), 0};
+  if constexpr (requires { world.registers(); }) {
+    mine[2] = world.registers() ? 1 : 0;
+  }
+  rlhf::detail::late_vector<std::int64_t, T> all(3 * ranks);
+  world.all_gather(mine, all.data(), 3, DType::i64, {});
   rlhf::detail::late_vector<int, T> disagree;
+  rlhf::detail::late_vector<int, T> stage_otherwise;
   std::int64_t most = 0;
   for (std::size_t r = 0; r < ranks; ++r) {
-    most = all[2 * r + 1] > most ? all[2 * r + 1] : most;
-    if (all[2 * r] != all[0]) {
+    most = all[3 * r + 1] > most ? all[3 * r + 1] : most;
+    if (all[3 * r] != all[0]) {
       disagree.push_back(static_cast<int>(r));
     }
+    if (all[3 * r + 2] != all[2]) {
+      stage_otherwise.push_back(static_cast<int>(r));
+    }
+  }
+  if (disagree.empty() && !stage_otherwise.empty()) {
+    fail(Errc::rank_mismatch,
+         text("the communicator of rank 0 ", all[2] != 0 ? "registers" : "does not register",
+              " staging memory, those of ranks ",
+              list_text({stage_otherwise.data(), stage_otherwise.size()}),
+              all[2] != 0 ? " do not" : " do",
+              "; make all with the same options (nccl::Options::register_staging)"),
+         stage_otherwise.front());
   }
   if (disagree.empty()) {
     return;
