@@ -1,18 +1,22 @@
 // Weight syncs whose packing, transfers and unpacking run beside each other: whatever order their
 // streams are worked off in, as long as fences are kept, the destination gets the right elements.
 #include <rlhf/comm/local.hpp>
+#include <rlhf/parallel/shard.hpp>
 #include <rlhf/sync/link.hpp>
 #include <rlhf/sync/policies.hpp>
 #include <rlhf/sync/slots.hpp>
 #include <rlhf/tensor/pack.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -162,33 +166,45 @@ static_assert(rlhf::HasLanes<LanePacker>);
 class Behind {
  public:
   using Stream = StreamNumber;
+  static constexpr bool groups_broadcasts = true;  // here they are only told from others
+
+  /// The bytes of the broadcasts of each group, of all communicators that were split from one.
+  using Groups = std::vector<std::vector<std::int64_t>>;
 
   Behind() = default;
   Behind(rlhf::comm::Local inner, Streams& streams)
       : inner_(std::make_shared<rlhf::comm::Local>(std::move(inner))),
-        streams_(&streams) {}
+        streams_(&streams),
+        grouped_(std::make_shared<Groups>()) {}
 
+  [[nodiscard]] Groups const& grouped() const { return *grouped_; }
   [[nodiscard]] int rank() const noexcept { return inner_->rank(); }
   [[nodiscard]] int size() const noexcept { return inner_->size(); }
   [[nodiscard]] int world_rank(int rank) const { return inner_->world_rank(rank); }
   void wait(Stream stream) { streams_->finish(stream); }
 
   void broadcast(void* data, std::int64_t count, rlhf::DType dtype, int root, Stream stream = {}) {
+    if (group_ != nullptr) {
+      if (group_->broadcasts++ == 0) {
+        grouped_->emplace_back();
+      }
+      grouped_->back().push_back(count * rlhf::size_of(dtype));
+    }
     streams_->put(stream, [inner = inner_, data, count, dtype, root] {
       inner->broadcast(data, count, dtype, root);
     });
   }
   void send(void const* data, std::int64_t count, rlhf::DType dtype, int peer, Stream = {}) {
-    group_->push_back([=](auto& inner) { inner.send(data, count, dtype, peer); });
+    group_->calls.push_back([=](auto& inner) { inner.send(data, count, dtype, peer); });
   }
   void recv(void* data, std::int64_t count, rlhf::DType dtype, int peer, Stream = {}) {
-    group_->push_back([=](auto& inner) { inner.recv(data, count, dtype, peer); });
+    group_->calls.push_back([=](auto& inner) { inner.recv(data, count, dtype, peer); });
   }
-  void group_start() { group_ = std::make_shared<std::vector<Call>>(); }
+  void group_start() { group_ = std::make_shared<Group>(); }
   void group_end(Stream stream = {}) {
-    streams_->put(stream, [inner = inner_, group = group_] {
+    streams_->put(stream, [inner = inner_, group = std::exchange(group_, nullptr)] {
       inner->group_start();
-      for (Call const& call : *group) {
+      for (Call const& call : group->calls) {
         call(*inner);
       }
       inner->group_end();
@@ -212,14 +228,23 @@ class Behind {
     inner_->all_to_all(in, out, count, dtype);
   }
   void barrier(Stream = {}) { inner_->barrier(); }
-  [[nodiscard]] Behind split(int color, int key) { return {inner_->split(color, key), *streams_}; }
+  [[nodiscard]] Behind split(int color, int key) {
+    Behind out(inner_->split(color, key), *streams_);
+    out.grouped_ = grouped_;
+    return out;
+  }
   void abort(std::string_view reason) noexcept { inner_->abort(reason); }
 
  private:
   using Call = std::function<void(rlhf::comm::Local&)>;
+  struct Group {
+    std::vector<Call> calls;
+    int broadcasts = 0;
+  };
   std::shared_ptr<rlhf::comm::Local> inner_;
   Streams* streams_ = nullptr;
-  std::shared_ptr<std::vector<Call>> group_;
+  std::shared_ptr<Groups> grouped_;
+  std::shared_ptr<Group> group_;
 };
 static_assert(rlhf::comm::Communicator<Behind>);
 static_assert(rlhf::comm::RunsBehind<Behind>);
@@ -384,6 +409,114 @@ TEST_CASE("point to point in lanes: right in every order that fences allow") {
 TEST_CASE("broadcast in lanes: right in every order that fences allow") {
   check<sync::Broadcast<256_B>>(false);
 }
+namespace {
+
+/// One source and full copies of many parameters.
+Case copies_of_many(int replicas, int parameters, Dice& dice) {
+  Case pair;
+  pair.destination = rlhf::Layout{.data = replicas};
+  pair.source_mesh = rlhf::Mesh::range(0, 1);
+  pair.destination_mesh = rlhf::Mesh::range(1, replicas);
+  pair.world = 1 + replicas;
+  for (int p = 0; p < parameters; ++p) {
+    cases::Parameter next;
+    next.name = "p" + std::to_string(p);
+    next.global = {dice.between(2, 9), dice.between(2, 9)};
+    pair.parameters.push_back(next);
+  }
+  return pair;
+}
+
+/// One parameter of two rows, which may be further apart than they are long.
+template <class Sync>
+struct TwoRows {
+  using SyncPolicy = Sync;
+  rlhf::Mesh where;
+  bool apart = false;
+  std::vector<float> memory = std::vector<float>(64);
+
+  [[nodiscard]] rlhf::Mesh const& mesh() const noexcept { return where; }
+  [[nodiscard]] rlhf::Layout layout() const { return {.data = where.size()}; }
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    rlhf::TensorView view = rlhf::view(memory, {2, 32});
+    view.shape = {2, 8};
+    view.strides = {apart ? 32 : 8, 1};
+    visit("weight", view, rlhf::shard::replicated());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("full copies move where they lie, in the same groups on all ranks, or all are packed") {
+  for (std::uint64_t seed = 0; seed < cases::to_try(30); ++seed) {
+    Dice dice(seed + 77);
+    int const parameters = dice.between(2, 200);
+    Case const pair = copies_of_many(dice.between(2, 3), parameters, dice);
+    int const with_gaps = dice.between(0, 5);  // a rank, or nobody
+    std::int64_t bytes = 0;
+    for (cases::Parameter const& one : pair.parameters) {
+      bytes += element_count(one.global) * rlhf::size_of(one.dtype);
+    }
+    std::vector<Behind::Groups> groups(static_cast<std::size_t>(pair.world));
+    std::atomic<int> wrong{0};
+    std::atomic<std::int64_t> staged{0};
+    ranks::WorldEnd const end = ranks::run_world(pair.world, [&](rlhf::comm::Local& local) {
+      int const rank = local.rank();
+      Streams streams(seed * 100 + static_cast<std::uint64_t>(rank));
+      Behind world(std::move(local), streams);
+      Model<sync::None> source(pair, Side::source, rank, rank == with_gaps);
+      Model<sync::Broadcast<256_B>> destination(pair, Side::destination, rank, rank == with_gaps);
+      sync::Link link(world, source, destination, {}, LanePacker(streams));
+      staged += link.staging_bytes();
+      streams.put({}, [&source] { source.fill(1); });
+      link.sync(Version{1});
+      groups[static_cast<std::size_t>(rank)] = world.grouped();
+      wrong += destination.wrong(1) + source.wrong(1);
+    });
+    CAPTURE(seed);
+    CHECK_MESSAGE(!end.world.failed, end.world.text);
+    CHECK(wrong == 0);
+    bool const in_place = with_gaps >= pair.world;
+    CHECK((staged == 0) == in_place);
+    for (Behind::Groups const& mine : groups) {
+      CHECK(mine == groups[0]);
+      CHECK(std::ssize(mine) == (in_place ? (parameters + 63) / 64 : 0));
+      std::int64_t sum = 0;
+      for (auto const& group : mine) {
+        sum = std::accumulate(group.begin(), group.end(), sum);
+      }
+      CHECK(sum == (in_place ? bytes : 0));
+    }
+  }
+}
+
+TEST_CASE("a parameter that no longer lies in one run is refused by rebind, and packed by replan") {
+  ranks::WorldEnd const end = ranks::run_world(3, [&](rlhf::comm::Local& local) {
+    int const rank = local.rank();
+    Streams streams(static_cast<std::uint64_t>(rank));
+    Behind world(std::move(local), streams);
+    TwoRows<sync::None> source{rlhf::Mesh::range(0, 1)};
+    TwoRows<sync::Broadcast<256_B>> destination{rlhf::Mesh::range(1, 2)};
+    sync::Link link(world, source, destination, {}, LanePacker(streams));
+    destination.apart = rank == 2;
+    if (rank == 2) {
+      CHECK_THROWS_WITH_AS(link.rebind(), doctest::Contains("weight lay in one run"), rlhf::Error);
+    } else {
+      link.rebind();
+    }
+    link.replan();
+    std::fill(source.memory.begin(), source.memory.end(), 2.5F);
+    link.sync(Version{1});
+    if (rank != 0) {
+      CHECK(destination.memory[7] == 2.5F);
+      CHECK(destination.memory[rank == 2 ? 32 : 8] == 2.5F);
+      CHECK(destination.memory[40] == 0.0F);
+    }
+  });
+  CHECK_MESSAGE(!end.world.failed, end.world.text);
+}
+
 TEST_CASE("two stages in lanes: right in every order that fences allow") {
   check<sync::TwoStage<256_B>>(true);
 }

@@ -146,4 +146,12 @@ concept RegistersMemory = requires(C& c, Memory& plain) {
   static_cast<typename C::template Registered<Memory>>(static_cast<Memory&&>(plain));
 };
 
+/// A communicator whose broadcasts between `group_start` and `group_end` are one launch: faster
+/// than one by one, and than packing them. Says so by `static constexpr bool groups_broadcasts =
+/// true`. Optional; models: `nccl::Communicator`.
+template <class C>
+concept GroupsBroadcasts = requires {
+  requires C::groups_broadcasts;
+};
+
 }  // namespace rlhf::inline v0::comm

@@ -74,6 +74,7 @@ namespace rlhf::inline v0::nccl {
 class Communicator {
  public:
   using Stream = cuda::StreamView;
+  static constexpr bool groups_broadcasts = true;
 
   /// An empty communicator, of size 0.
   Communicator() noexcept = default;

@@ -30,7 +30,9 @@ namespace rlhf::inline v0::sync {
 ///
 /// A bucket that is one contiguous box moves straight from and into the parameters; others, and
 /// those whose elements change type here, pass through staging memory, unless the communicator can
-/// move regions as they lie (`comm::MovesRegions`). Where it is faster between memory of its own
+/// move regions as they lie (`comm::MovesRegions`). Broadcasts whose pieces lie in one run on all
+/// ranks move from parameter to parameter in groups, where the communicator makes those one launch
+/// (`comm::GroupsBroadcasts`). Where it is faster between memory of its own
 /// making (`comm::RegistersMemory`) all but broadcasts are staged, in such memory. Transfers run
 /// step by step;
 /// the slots of a step are used again two steps later (sync/slots.hpp), so that packing the next
@@ -48,8 +50,13 @@ class Executor {
   static constexpr bool moves_regions =
       comm::MovesRegions<C> && std::is_same_v<P, HostPacker<Stream>>;
 
-  /// Transfers that one step joins at most.
+  /// Whether parameters that lie in one run on all ranks of a broadcast are not packed for it.
+  static constexpr bool in_place_broadcasts = comm::GroupsBroadcasts<C> && !moves_regions;
+
+  /// Transfers that one step joins at most, and pieces that one group of broadcasts does.
   static constexpr int most_transfers = 64;
+  /// Bytes that a group of broadcasts of several buckets joins at most.
+  static constexpr std::int64_t most_grouped = std::int64_t{2} << 30;
 
   /// Collective over `world`: makes the communicators of broadcast flows.
   Executor(C& world, plan::BasicPlan<T> const& plan, LocalSide<T> const& source,
@@ -61,6 +68,11 @@ class Executor {
         courier_(world, packer_, destination.views()),
         groups_(world, plan,
                 [this](plan::Path const& path, int from) { return flies(path, from); }) {
+    if constexpr (in_place_broadcasts) {
+      groups_.agree(world, [&, this](int from, std::int32_t path) {
+        return lies_flat(from, path, source, destination);
+      });
+    }
     bind(source, destination);
   }
 
@@ -68,6 +80,7 @@ class Executor {
   void bind(LocalSide<T> const& source, LocalSide<T> const& destination) {
     steps_.clear();
     tables_.clear();
+    lying_.clear();
     places_.assign(schedule_.buckets.size(), Place{});
     relays_ = false;
     for (plan::Path const& path : plan_->paths) {
@@ -167,6 +180,7 @@ class Executor {
     std::byte* direct = nullptr;
     std::int64_t offset = 0;
     std::int64_t table = -1;  // the parameters' regions as they lie
+    std::int64_t group = -1;  // pieces that are broadcast where they lie
     bool received = false;    // what the offset counts from
   };
   /// One half of the staging: what steps pack, then what they receive, so that packing a step does
@@ -185,6 +199,11 @@ class Executor {
     int peer = 0;  // world rank; for broadcasts the flow
     bool passes_on = false;
     std::byte* data = nullptr;
+  };
+  /// Of a group of broadcasts.
+  struct Lying {
+    std::byte* data = nullptr;
+    std::int64_t bytes = 0;
   };
   struct Packing {
     std::size_t table = 0;
@@ -246,7 +265,7 @@ class Executor {
 
   [[nodiscard]] bool apart() const noexcept { return plan_->slots >= 4; }
   [[nodiscard]] std::byte* address(Place const& place, bool odd) {
-    if (place.direct != nullptr || place.table >= 0) {
+    if (place.direct != nullptr || place.table >= 0 || place.group >= 0) {
       return place.direct;
     }
     return staging_.data() + (odd ? areas_[0].bytes() : 0) +
@@ -297,7 +316,7 @@ class Executor {
   [[nodiscard]] Place stage(Step& step, std::int64_t bytes, bool receives) {
     constexpr std::int64_t alignment = 256;
     std::int64_t& used = step.used[apart() && receives ? 1 : 0];
-    Place const place{nullptr, used, -1, receives};
+    Place const place{nullptr, used, -1, -1, receives};
     used += align_up(bytes, alignment);
     ++step.staged[receives ? 1 : 0];
     Area& area = areas_[step.odd ? 1 : 0];
@@ -319,7 +338,7 @@ class Executor {
   /// says how.
   [[nodiscard]] bool lies_ready(plan::Bucket const& bucket, LocalSide<T> const& side,
                                 Place& place) {
-    place = Place{direct(bucket, side), 0, -1, false};
+    place = Place{direct(bucket, side), 0, -1, -1, false};
     if (moves_regions && place.direct == nullptr) {
       place.table = static_cast<std::int64_t>(table_of(bucket, side));
     }
@@ -343,6 +362,12 @@ class Executor {
     plan::Path const& path = plan_->paths[static_cast<std::size_t>(flow.path)];
     int const me = world_->rank();
     bool const broadcast = path.method == plan::Method::broadcast && !moves_regions;
+    if constexpr (in_place_broadcasts) {
+      if (broadcast && groups_.in_place(flow)) {
+        add_in_place(number, flow.source == me ? source : destination);
+        return;
+      }
+    }
     bool const keeps = rlhf::detail::contains(path.destinations, me);
     Place& place = places_[static_cast<std::size_t>(number)];
     auto const receive_in = [&, this](bool second_hop, bool after_last) -> Step& {
@@ -393,6 +418,55 @@ class Executor {
     }
   }
 
+  /// Whether all that this rank has of a broadcast flow lies in one run a piece.
+  [[nodiscard]] bool lies_flat(int from, std::int32_t number, LocalSide<T> const& source,
+                               LocalSide<T> const& destination) const {
+    plan::Path const& path = plan_->paths[static_cast<std::size_t>(number)];
+    int const me = world_->rank();
+    LocalSide<T> const& side = from == me ? source : destination;
+    if (!path.forwards.empty()) {
+      return false;
+    }
+    for (plan::Bucket const& bucket : schedule_.buckets) {
+      plan::Flow const& flow = flow_of(bucket);
+      if (flow.source != from || flow.path != number) {
+        continue;
+      }
+      for (plan::Piece const& piece : bucket.pieces) {
+        Region const region = side.region(*plan_, piece);
+        if (!region.contiguous() || region.converts()) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+  /// Broadcasts of a bucket's pieces where they lie, in groups that are the same on all ranks of
+  /// the flow: of one bucket, or, where there is no other flow, of as many as fill a group.
+  void add_in_place(std::int32_t number, LocalSide<T> const& side) {
+    plan::Bucket const& bucket = schedule_.buckets[static_cast<std::size_t>(number)];
+    bool goes_on = groups_.alone() && !lying_.empty();
+    for (plan::Piece const& piece : bucket.pieces) {
+      Region const region = side.region(*plan_, piece);
+      if (!region.contiguous() || region.converts()) {
+        fail(Errc::invalid_argument,
+             text("weight sync: ", plan_->parameters[static_cast<std::size_t>(piece.parameter)],
+                  " lay in one run when the link was made and no longer does; call replan() on ",
+                  "every rank"));
+      }
+      if (!goes_on || std::ssize(lying_.back()) == most_transfers ||
+          steps_.back().broadcasts.back().bytes + region.run_bytes > most_grouped) {
+        lying_.emplace_back();
+        Step& step = step_for(number, false, false, true, false);
+        step.broadcasts.push_back(
+            {Place{nullptr, 0, -1, std::ssize(lying_) - 1, false}, 0, bucket.flow});
+      }
+      goes_on = true;
+      lying_.back().push_back({region.data, region.run_bytes});
+      steps_.back().broadcasts.back().bytes += region.run_bytes;
+    }
+  }
+
   void run_step(Step const& step, Stream stream) {
     Generation const generation = slots_.open();
     if (!step.packs.empty()) {
@@ -403,8 +477,19 @@ class Executor {
     }
     slots_.to_transfer(packer_, !step.packs.empty(), step.passes_on, stream);
     for (Transfer const& transfer : step.broadcasts) {
-      groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)])
-          .broadcast(transfer.data, transfer.bytes, DType::u8, 0, stream);
+      C& group = groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)]);
+      if (transfer.place.group < 0) {
+        group.broadcast(transfer.data, transfer.bytes, DType::u8, 0, stream);
+        continue;
+      }
+      comm::grouped(
+          group,
+          [&, this] {
+            for (Lying const& one : lying_[static_cast<std::size_t>(transfer.place.group)]) {
+              group.broadcast(one.data, one.bytes, DType::u8, 0, stream);
+            }
+          },
+          stream);
     }
     if (!step.sends.empty() || !step.recvs.empty()) {
       comm::grouped(
@@ -462,6 +547,7 @@ class Executor {
   rlhf::detail::late_vector<Step, T> steps_;
   rlhf::detail::late_vector<Place, T> places_;  // of every bucket
   rlhf::detail::late_vector<typename P::Table, T> tables_;
+  rlhf::detail::late_vector<rlhf::detail::late_vector<Lying, T>, T> lying_;
   typename P::Pairs copies_{};
   bool copies_here_ = false;
   bool relays_ = false;  // some path of the plan has ranks that pass bytes on

@@ -180,8 +180,10 @@ class Link {
                                   of_source ? source_side_ : destination_side_, packer_, stream);
   }
 
-  /// Takes the models' memory as it is now. Not collective. The destination is on no version until
-  /// the next sync, unless its memory kept its contents (it was offloaded and came back).
+  /// Takes the models' memory as it is now. Collective where the packer reaches into other ranks'
+  /// memory (`cuda::Packer`), else not. The destination is on no version until the next sync,
+  /// unless its memory kept its contents (it was offloaded and came back). Errors: invalid_argument
+  /// where a parameter that lay in one run, and is broadcast from there, no longer does.
   void rebind(Contents contents = Contents::lost) {
     if (contents == Contents::lost) {
       version_.reset();

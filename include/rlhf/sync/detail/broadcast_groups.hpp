@@ -3,9 +3,11 @@
 #pragma once
 
 #include <rlhf/comm/concepts.hpp>
+#include <rlhf/comm/operations.hpp>
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
 #include <rlhf/plan/flows.hpp>
+#include <rlhf/tensor/dtype.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -32,7 +34,11 @@ class BroadcastGroups {
         taken;  // by each split: whether it uses a world rank
     for (plan::Flow const& flow : plan::flows_of(plan)) {
       plan::Path const& path = plan.paths[static_cast<std::size_t>(flow.path)];
-      if (path.method != plan::Method::broadcast || skips(path, flow.source)) {
+      if (skips(path, flow.source)) {
+        continue;
+      }
+      ++flows_;
+      if (path.method != plan::Method::broadcast) {
         continue;
       }
       rlhf::detail::late_vector<int, C> members{flow.source};
@@ -62,7 +68,7 @@ class BroadcastGroups {
         }
         sets.push_back(Set{members, static_cast<int>(split)});
       }
-      splits_.push_back(SplitOf{flow.source, flow.path, sets[found].split});
+      splits_.push_back(SplitOf{flow.source, flow.path, sets[found].split, false});
     }
     int const me = world.rank();
     for (int split = 0; split < static_cast<int>(taken.size()); ++split) {
@@ -82,21 +88,48 @@ class BroadcastGroups {
 
   /// The communicator of a flow that this rank takes part in; its source is rank 0.
   [[nodiscard]] C& of(plan::Flow const& flow) {
-    std::size_t const at = rlhf::detail::first_not(splits_, [&](SplitOf const& one) {
-      return one.source != flow.source ? one.source < flow.source : one.path < flow.path;
-    });
-    return groups_[static_cast<std::size_t>(splits_[at].split)];
+    return groups_[static_cast<std::size_t>(of_flow(flow).split)];
   }
+
+  /// Asks all ranks whether all that they hold of a flow lies in one run a piece, so that it can be
+  /// broadcast where it lies. `flat(source, path)`: true on ranks that take no part. Collective.
+  template <class Flat>
+  void agree(C& world, Flat const& flat) {
+    if (splits_.empty()) {
+      return;
+    }
+    rlhf::detail::late_vector<std::int32_t, C> all;
+    for (SplitOf const& one : splits_) {
+      all.push_back(flat(one.source, one.path) ? 1 : 0);
+    }
+    world.all_reduce(all.data(), all.data(), std::ssize(all), DType::i32, comm::Reduce::min, {});
+    comm::settle(world);
+    for (std::size_t i = 0; i < splits_.size(); ++i) {
+      splits_[i].in_place = all[i] != 0;
+    }
+  }
+  [[nodiscard]] bool in_place(plan::Flow const& flow) const { return of_flow(flow).in_place; }
+  /// Whether the plan has one flow, so that all ranks see its buckets in one order.
+  [[nodiscard]] bool alone() const noexcept { return flows_ == 1; }
 
  private:
   struct SplitOf {
     int source;
     std::int32_t path;
     int split;
+    bool in_place = false;
   };
+
+  [[nodiscard]] SplitOf const& of_flow(plan::Flow const& flow) const {
+    std::size_t const at = rlhf::detail::first_not(splits_, [&](SplitOf const& one) {
+      return one.source != flow.source ? one.source < flow.source : one.path < flow.path;
+    });
+    return splits_[at];
+  }
 
   rlhf::detail::late_vector<SplitOf, C> splits_;  // in order of source and path, as flows are
   std::vector<C> groups_;
+  std::int64_t flows_ = 0;  // of any method
 };
 
 }  // namespace rlhf::inline v0::sync::detail
