@@ -62,10 +62,10 @@ __device__ inline void barrier_init(std::uint64_t* barrier) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
 }
 __device__ inline void barrier_expect(std::uint64_t* barrier, std::uint32_t bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
-                   shared_address(barrier)),
-               "r"(bytes)
-               : "memory");
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(bytes)
+      : "memory");
 }
 __device__ inline void barrier_wait(std::uint64_t* barrier, std::uint32_t parity) {
   std::uint32_t done = 0;
@@ -109,7 +109,9 @@ __device__ void bulk_wait() {
   asm volatile("cp.async.bulk.wait_group %0;" ::"n"(Pending) : "memory");
 }
 /// What this thread knows to be there is there for bulk copies, too.
-__device__ inline void bulk_fence() { asm volatile("fence.proxy.async.global;" ::: "memory"); }
+__device__ inline void bulk_fence() {
+  asm volatile("fence.proxy.async.global;" ::: "memory");
+}
 
 /// What a lane stores of a tile.
 struct BulkPart {
@@ -153,7 +155,7 @@ __device__ inline void move_slowly(Job const& job, std::byte const* from, std::b
 }
 
 /// What lane 0 reads, for all lanes, which then see what was written before it.
-__device__ inline std::uint32_t seen_by_first(std::uint32_t volatile const& word,
+__device__ inline std::uint32_t seen_by_first(std::uint32_t const volatile& word,
                                               std::uint32_t lane) {
   std::uint32_t value = 0;
   if (lane == 0) {
@@ -167,8 +169,7 @@ __device__ inline std::uint32_t seen_by_first(std::uint32_t volatile const& word
 /// store, `reported` the next to report.
 class BulkMover {
  public:
-  __device__ BulkMover(BulkShared& shared, std::byte* ring, std::uint32_t lane,
-                       std::uint32_t epoch)
+  __device__ BulkMover(BulkShared& shared, std::byte* ring, std::uint32_t lane, std::uint32_t epoch)
       : shared_(shared),
         ring_(ring),
         lane_(lane),
@@ -322,8 +323,7 @@ __global__ void __launch_bounds__(64, 1) bulk_kernel(MoveWork work) {
         std::uint32_t there = 1;
         if (lane == 0) {
           shared.chunks[slot] = chunk;
-          next =
-              work.ticket != nullptr ? gridDim.x + atomicAdd(work.ticket, 1U) : mine + gridDim.x;
+          next = work.ticket != nullptr ? gridDim.x + atomicAdd(work.ticket, 1U) : mine + gridDim.x;
           there = chunk.wait == Chunk::none || await(work.flags + chunk.wait, epoch, work.waiting,
                                                      Phase::arrival, chunk.wait)
                       ? 1U
