@@ -68,7 +68,7 @@ class BroadcastGroups {
         }
         sets.push_back(Set{members, static_cast<int>(split)});
       }
-      splits_.push_back(SplitOf{flow.source, flow.path, sets[found].split, false});
+      splits_.push_back({flow.source, flow.path, sets[found].split});
     }
     int const me = world.rank();
     for (int split = 0; split < static_cast<int>(taken.size()); ++split) {
@@ -114,9 +114,9 @@ class BroadcastGroups {
 
  private:
   struct SplitOf {
-    int source;
-    std::int32_t path;
-    int split;
+    int source = 0;
+    std::int32_t path = 0;
+    int split = 0;
     bool in_place = false;
   };
 
