@@ -109,6 +109,45 @@ Extents random_extent(Dice& dice) {
   return extent;
 }
 
+/// Packs, unpacks and copies all of `from`, `bytes` when packed, into `to`, as the host does.
+void check_packer(cuda::Packer const& packer, std::vector<Twins>& from, std::vector<Twins>& to,
+                  std::int64_t bytes) {
+  rlhf::HostPacker<cuda::StreamView> const by_host;
+  cuda::Stream const stream;
+  std::vector<Region> host_from, host_to, device_from, device_to;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    host_from.push_back(from[i].region(from[i].here));
+    device_from.push_back(from[i].region(from[i].there));
+    host_to.push_back(to[i].region(to[i].here));
+    device_to.push_back(to[i].region(to[i].there));
+  }
+  std::vector<std::byte> expected(static_cast<std::size_t>(bytes));
+  std::vector<std::byte> got(expected.size());
+  cuda::DeviceBuffer const packed(expected.size());
+  by_host.pack(by_host.prepare(host_from), expected.data());
+  packer.pack(packer.prepare(device_from), packed.data(), stream);
+  cuda::check(
+      cudaMemcpyAsync(got.data(), packed.data(), got.size(), cudaMemcpyDeviceToHost, stream.get()),
+      "download");
+  stream.synchronize();
+  CHECK(got == expected);
+  by_host.unpack(by_host.prepare(host_to), expected.data());
+  packer.unpack(packer.prepare(device_to), packed.data(), stream);
+  stream.synchronize();
+  for (Twins const& one : to) {
+    CHECK(one.equal());
+  }
+  for (Twins& one : to) {
+    one.clear();
+  }
+  by_host.copy(by_host.pair(host_from, host_to));
+  packer.copy(packer.pair(device_from, device_to), stream);
+  stream.synchronize();
+  for (Twins const& one : to) {
+    CHECK(one.equal());
+  }
+}
+
 constexpr DType types[] = {DType::u8, DType::bf16, DType::f16, DType::f32, DType::i64};
 constexpr DType floats[] = {DType::bf16, DType::f16, DType::f32};
 
@@ -120,8 +159,6 @@ TEST_CASE("kernels pack, unpack and copy what the host packs, unpacks and copies
     cuda::PackerOptions options;
     options.blocks = 1 + static_cast<int>(below(dice, 6));
     cuda::Packer const packer(options);
-    rlhf::HostPacker<cuda::StreamView> const by_host;
-    cuda::Stream const stream;
     std::vector<Twins> from;
     std::vector<Twins> to;
     std::int64_t bytes = 0;
@@ -134,39 +171,8 @@ TEST_CASE("kernels pack, unpack and copy what the host packs, unpacks and copies
       from.back().wire = to.back().wire = wire;
       bytes += element_count(extent) * rlhf::size_of(from.back().wire);
     }
-    std::vector<Region> host_from, host_to, device_from, device_to;
-    for (std::size_t i = 0; i < from.size(); ++i) {
-      host_from.push_back(from[i].region(from[i].here));
-      device_from.push_back(from[i].region(from[i].there));
-      host_to.push_back(to[i].region(to[i].here));
-      device_to.push_back(to[i].region(to[i].there));
-    }
-    std::vector<std::byte> expected(static_cast<std::size_t>(bytes));
-    std::vector<std::byte> got(expected.size());
-    cuda::DeviceBuffer const packed(expected.size());
-    by_host.pack(by_host.prepare(host_from), expected.data());
-    packer.pack(packer.prepare(device_from), packed.data(), stream);
-    cuda::check(cudaMemcpyAsync(got.data(), packed.data(), got.size(), cudaMemcpyDeviceToHost,
-                                stream.get()),
-                "download");
-    stream.synchronize();
     CAPTURE(seed);
-    CHECK(got == expected);
-    by_host.unpack(by_host.prepare(host_to), expected.data());
-    packer.unpack(packer.prepare(device_to), packed.data(), stream);
-    stream.synchronize();
-    for (Twins const& one : to) {
-      CHECK(one.equal());
-    }
-    for (Twins& one : to) {
-      one.clear();
-    }
-    by_host.copy(by_host.pair(host_from, host_to));
-    packer.copy(packer.pair(device_from, device_to), stream);
-    stream.synchronize();
-    for (Twins const& one : to) {
-      CHECK(one.equal());
-    }
+    check_packer(packer, from, to, bytes);
   }
 }
 
@@ -179,8 +185,6 @@ TEST_CASE(
     options.blocks = 1 + static_cast<int>(below(dice, 4));
     options.copy_blocks = 1 + static_cast<int>(below(dice, 4));
     cuda::Packer const packer(options);
-    rlhf::HostPacker<cuda::StreamView> const by_host;
-    cuda::Stream const stream;
     std::vector<Twins> from;
     std::vector<Twins> to;
     std::int64_t bytes = 0;
@@ -197,39 +201,8 @@ TEST_CASE(
       to.emplace_back(dice, DType::bf16, extent, odd ? 1 : 8);
       bytes += element_count(extent) * 2;
     }
-    std::vector<Region> host_from, host_to, device_from, device_to;
-    for (std::size_t i = 0; i < from.size(); ++i) {
-      host_from.push_back(from[i].region(from[i].here));
-      device_from.push_back(from[i].region(from[i].there));
-      host_to.push_back(to[i].region(to[i].here));
-      device_to.push_back(to[i].region(to[i].there));
-    }
-    std::vector<std::byte> expected(static_cast<std::size_t>(bytes));
-    std::vector<std::byte> got(expected.size());
-    cuda::DeviceBuffer const packed(expected.size());
-    by_host.pack(by_host.prepare(host_from), expected.data());
-    packer.pack(packer.prepare(device_from), packed.data(), stream);
-    cuda::check(cudaMemcpyAsync(got.data(), packed.data(), got.size(), cudaMemcpyDeviceToHost,
-                                stream.get()),
-                "download");
-    stream.synchronize();
     CAPTURE(seed);
-    CHECK(got == expected);
-    by_host.unpack(by_host.prepare(host_to), expected.data());
-    packer.unpack(packer.prepare(device_to), packed.data(), stream);
-    stream.synchronize();
-    for (Twins const& one : to) {
-      CHECK(one.equal());
-    }
-    for (Twins& one : to) {
-      one.clear();
-    }
-    by_host.copy(by_host.pair(host_from, host_to));
-    packer.copy(packer.pair(device_from, device_to), stream);
-    stream.synchronize();
-    for (Twins const& one : to) {
-      CHECK(one.equal());
-    }
+    check_packer(packer, from, to, bytes);
   }
 }
 

@@ -502,6 +502,7 @@ TEST_CASE("a parameter that no longer lies in one run is refused by rebind, and 
     destination.apart = rank == 2;
     if (rank == 2) {
       CHECK_THROWS_WITH_AS(link.rebind(), doctest::Contains("weight lay in one run"), rlhf::Error);
+      CHECK_THROWS_WITH_AS(link.start(), doctest::Contains("only in part"), rlhf::Error);
     } else {
       link.rebind();
     }

@@ -146,8 +146,8 @@ concept RegistersMemory = requires(C& c, Memory& plain) {
   static_cast<typename C::template Registered<Memory>>(static_cast<Memory&&>(plain));
 };
 
-/// A communicator whose broadcasts between `group_start` and `group_end` are one launch: faster
-/// than one by one, and than packing them. Says so by `static constexpr bool groups_broadcasts =
+/// A communicator whose broadcasts between `group_start` and `group_end` are one launch, so that
+/// many small ones need not be packed. Says so by `static constexpr bool groups_broadcasts =
 /// true`. Optional; models: `nccl::Communicator`.
 template <class C>
 concept GroupsBroadcasts = requires {

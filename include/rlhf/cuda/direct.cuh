@@ -116,6 +116,7 @@ class Direct {
     DeviceGuard const guard(device_);
     int const me = world_->rank();
     auto const ranks = static_cast<std::size_t>(world_->size());
+    bound_ = false;
     incoming_.clear();
     // What comes here: its flags, where its fingerprints are expected, and who must know.
     std::vector<std::vector<std::byte>> out(ranks);
@@ -598,6 +599,9 @@ class Direct {
       d.follow_blocks_ = d.options_.follow_blocks > 0     ? d.options_.follow_blocks
                          : d.follow_bulk_ && all > enough ? enough
                                                           : all;
+      if (d.push_bulk_ && d.follow_bulk_ && d.follow_blocks_ >= all) {
+        d.follow_blocks_ = all / 2;  // a block fills a multiprocessor: followers leave some to push
+      }
     }
 
     Direct& owner;

@@ -52,6 +52,8 @@ class Executor {
 
   /// Whether parameters that lie in one run on all ranks of a broadcast are not packed for it.
   static constexpr bool in_place_broadcasts = comm::GroupsBroadcasts<C> && !moves_regions;
+  /// Whether `bind` is collective.
+  static constexpr bool binds_together = comm::HasCourier<P, C>;
 
   /// Transfers that one step joins at most, and pieces that one group of broadcasts does.
   static constexpr int most_transfers = 64;
@@ -68,16 +70,22 @@ class Executor {
         courier_(world, packer_, destination.views()),
         groups_(world, plan,
                 [this](plan::Path const& path, int from) { return flies(path, from); }) {
-    if constexpr (in_place_broadcasts) {
-      groups_.agree(world, [&, this](int from, std::int32_t path) {
-        return lies_flat(from, path, source, destination);
-      });
+    if constexpr (!binds_together) {
+      agree_in_place(source, destination);
     }
     bind(source, destination);
   }
 
-  /// Takes the memory of both sides as it is now. Collective where the packer has a courier.
+  /// Takes the memory of both sides as it is now. Collective where the packer has a courier;
+  /// elsewhere what is broadcast where it lies was agreed on when this was made. After an error
+  /// `run` refuses until a later `bind` succeeds.
+  ///
+  /// Errors: invalid_argument where such a piece no longer lies in one run; what memory costs.
   void bind(LocalSide<T> const& source, LocalSide<T> const& destination) {
+    bound_ = false;
+    if constexpr (binds_together) {
+      agree_in_place(source, destination);
+    }
     steps_.clear();
     tables_.clear();
     lying_.clear();
@@ -125,6 +133,7 @@ class Executor {
     slots_.prepare(packer_, steps_.size(), apart());
     // Last: it is where ranks meet, and allocations may wait for kernels of ranks that went on.
     courier_.bind(*plan_, schedule_, world_->rank(), source, destination);
+    bound_ = true;
   }
 
   /// Moves everything once. Collective over the ranks of the plan.
@@ -132,6 +141,9 @@ class Executor {
   /// Errors: what the communicator reports, with the step, its first bucket and that bucket's first
   /// parameter; the destination is then neither old nor new.
   void run(Stream stream = {}) {
+    expects(bound_,
+            "this link took up its models' memory only in part: call rebind() again, or "
+            "replan() on every rank");
     courier_.start(stream);
     if (steps_.empty() && !copies_here_) {
       courier_.join(stream);
@@ -418,6 +430,14 @@ class Executor {
     }
   }
 
+  void agree_in_place([[maybe_unused]] LocalSide<T> const& source,
+                      [[maybe_unused]] LocalSide<T> const& destination) {
+    if constexpr (in_place_broadcasts) {
+      groups_.agree(*world_, [&, this](int from, std::int32_t path) {
+        return lies_flat(from, path, source, destination);
+      });
+    }
+  }
   /// Whether all that this rank has of a broadcast flow lies in one run a piece.
   [[nodiscard]] bool lies_flat(int from, std::int32_t number, LocalSide<T> const& source,
                                LocalSide<T> const& destination) const {
@@ -551,6 +571,7 @@ class Executor {
   typename P::Pairs copies_{};
   bool copies_here_ = false;
   bool relays_ = false;  // some path of the plan has ranks that pass bytes on
+  bool bound_ = false;
   Slots<P> slots_;
   Staging staging_{};
   std::int64_t staging_bytes_ = 0;

@@ -183,7 +183,8 @@ class Link {
   /// Takes the models' memory as it is now. Collective where the packer reaches into other ranks'
   /// memory (`cuda::Packer`), else not. The destination is on no version until the next sync,
   /// unless its memory kept its contents (it was offloaded and came back). Errors: invalid_argument
-  /// where a parameter that lay in one run, and is broadcast from there, no longer does.
+  /// where it is not collective and a parameter that lay in one run, and is broadcast from there,
+  /// no longer does; after an error syncs are refused until a later `rebind` or `replan`.
   void rebind(Contents contents = Contents::lost) {
     if (contents == Contents::lost) {
       version_.reset();
