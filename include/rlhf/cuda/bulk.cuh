@@ -324,6 +324,12 @@ __global__ void __launch_bounds__(64, 1) bulk_kernel(MoveWork work) {
 #endif
 }
 
+/// The kernel that a program launches: see `Kernels`.
+template <class = void>
+struct BulkKernel {
+  static inline void (*run)(MoveWork) = bulk_kernel<>;
+};
+
 /// Whether the current device runs the kernel that was compiled for bulk copies. Makes it ready.
 template <class = void>
 [[nodiscard]] bool has_bulk_kernel() {
@@ -331,17 +337,19 @@ template <class = void>
     return false;
   }
   cudaFuncAttributes attributes{};
-  check(cudaFuncGetAttributes(&attributes, bulk_kernel<>), "loading of a kernel");
+  check(cudaFuncGetAttributes(&attributes, BulkKernel<>::run), "loading of a kernel");
   int const most = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, current_device());
   if (attributes.ptxVersion < 90 ||
       attributes.sharedSizeBytes + BulkRing::bytes > static_cast<std::size_t>(most)) {
     return false;
   }
-  check(cudaFuncSetAttribute(bulk_kernel<>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+  check(cudaFuncSetAttribute(BulkKernel<>::run, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(BulkRing::bytes)),
         "cudaFuncSetAttribute of a kernel");
   return true;
 }
+
+/// Puts `work` into a stream on at most `blocks` blocks. `has_bulk_kernel` was true here.
 template <class = void>
 void launch_bulk(MoveWork const& work, int blocks, StreamView stream) {
   if (work.count == 0) {
@@ -349,7 +357,7 @@ void launch_bulk(MoveWork const& work, int blocks, StreamView stream) {
   }
   auto const most = static_cast<std::uint32_t>(blocks < 1 ? 1 : blocks);
   std::uint32_t const grid = work.count < most ? work.count : most;
-  bulk_kernel<><<<grid, 64, BulkRing::bytes, stream.get()>>>(work);
+  BulkKernel<>::run<<<grid, 64, BulkRing::bytes, stream.get()>>>(work);
   check(cudaGetLastError(), "launch of a bulk kernel");
 }
 

@@ -213,16 +213,27 @@ inline void clear(void* data, std::size_t bytes, StreamView stream) {
   }
 }
 
+/// The kernels that a program launches. Every translation unit compiles kernel templates for itself
+/// (their stubs are local to it), while functions that launch them are merged: these variables are,
+/// too, so that the kernel that was loaded and set up is the one that is launched.
+template <class = void>
+struct Kernels {
+  static inline void (*move)(MoveWork) = move_kernel<false>;
+  static inline void (*move_and_print)(MoveWork) = move_kernel<true>;
+  static inline void (*begin)(Meeting) = begin_kernel<>;
+  static inline void (*end)(Meeting) = end_kernel<>;
+};
+
 /// Loads the kernels into the current device now. CUDA loads them at their first launch otherwise,
 /// and then waits for kernels of the device that run: those of another rank may be waiting for this
 /// one.
 template <class = void>
 void load_kernels() {
   cudaFuncAttributes attributes{};
-  check(cudaFuncGetAttributes(&attributes, move_kernel<false>), "loading of a kernel");
-  check(cudaFuncGetAttributes(&attributes, move_kernel<true>), "loading of a kernel");
-  check(cudaFuncGetAttributes(&attributes, begin_kernel<>), "loading of a kernel");
-  check(cudaFuncGetAttributes(&attributes, end_kernel<>), "loading of a kernel");
+  check(cudaFuncGetAttributes(&attributes, Kernels<>::move), "loading of a kernel");
+  check(cudaFuncGetAttributes(&attributes, Kernels<>::move_and_print), "loading of a kernel");
+  check(cudaFuncGetAttributes(&attributes, Kernels<>::begin), "loading of a kernel");
+  check(cudaFuncGetAttributes(&attributes, Kernels<>::end), "loading of a kernel");
 }
 
 /// Puts `work` into a stream on at most `blocks` blocks.
@@ -234,20 +245,20 @@ void launch_move(MoveWork const& work, bool prints, int blocks, StreamView strea
   auto const most = static_cast<std::uint32_t>(blocks < 1 ? 1 : blocks);
   std::uint32_t const grid = work.count < most ? work.count : most;
   if (prints) {
-    move_kernel<true><<<grid, block_threads, 0, stream.get()>>>(work);
+    Kernels<>::move_and_print<<<grid, block_threads, 0, stream.get()>>>(work);
   } else {
-    move_kernel<false><<<grid, block_threads, 0, stream.get()>>>(work);
+    Kernels<>::move<<<grid, block_threads, 0, stream.get()>>>(work);
   }
   check(cudaGetLastError(), "launch of a move kernel");
 }
 template <class = void>
 void launch_begin(Meeting const& meeting, StreamView stream) {
-  begin_kernel<><<<1, 128, 0, stream.get()>>>(meeting);
+  Kernels<>::begin<<<1, 128, 0, stream.get()>>>(meeting);
   check(cudaGetLastError(), "launch of a begin kernel");
 }
 template <class = void>
 void launch_end(Meeting const& meeting, StreamView stream) {
-  end_kernel<><<<1, 1024, 0, stream.get()>>>(meeting);
+  Kernels<>::end<<<1, 1024, 0, stream.get()>>>(meeting);
   check(cudaGetLastError(), "launch of an end kernel");
 }
 
