@@ -6,7 +6,7 @@
 //
 //   gpu [--model FILE|NAME,...] [--scenario NAME,...|all] [--ways NAME,...|all] [--bucket-mb N]
 //       [--iterations N] [--blocks N] [--pack-blocks N] [--follow-blocks N] [--registered 0|1]
-//       [--copy-blocks N] [--bulk 0|1] [--timeline 0|1] [--json OUT]
+//       [--copy-blocks N] [--timeline 0|1] [--json OUT]
 //
 // Runs as one process with a thread a GPU, or as the processes of a launcher (torchrun, mpirun,
 // srun).
@@ -58,7 +58,6 @@ struct Options {
   int pack_blocks = 0;
   int follow_blocks = 0;
   int copy_blocks = 0;
-  int bulk = 0;
   int timeline = 0;
   int registered = 1;
   std::string json;
@@ -482,7 +481,6 @@ class Bench {
     packing.direct.blocks = options_.blocks;
     packing.direct.follow_blocks = options_.follow_blocks;
     packing.blocks = options_.pack_blocks > 0 ? options_.pack_blocks : packing.blocks;
-    packing.bulk = packing.direct.bulk = options_.bulk != 0;
     packing.copy_blocks = options_.copy_blocks > 0 ? options_.copy_blocks : packing.copy_blocks;
     sync::LinkOptions linking;
     linking.budget = rlhf::Bytes{std::int64_t{4} * options_.bucket_mb << 20};
@@ -973,8 +971,6 @@ Options parse(int argc, char** argv) {
       options.pack_blocks = std::atoi(value.c_str());
     } else if (name == "--follow-blocks") {
       options.follow_blocks = std::atoi(value.c_str());
-    } else if (name == "--bulk") {
-      options.bulk = std::atoi(value.c_str());
     } else if (name == "--copy-blocks") {
       options.copy_blocks = std::atoi(value.c_str());
     } else if (name == "--timeline") {
@@ -994,7 +990,7 @@ Options parse(int argc, char** argv) {
         "usage: gpu [--model FILE|NAME,...] [--scenario NAME,...|all] [--ways NAME,...|all]\n"
         "           [--bucket-mb N] [--iterations N] [--blocks N] [--pack-blocks N]\n"
         "           [--follow-blocks N] [--copy-blocks N] [--registered 0|1] [--timeline 0|1]\n"
-        "           [--bulk 0|1] [--json OUT]\n");
+        "           [--json OUT]\n");
     std::exit(2);
   }
   return options;

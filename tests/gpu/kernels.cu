@@ -176,20 +176,17 @@ TEST_CASE("kernels pack, unpack and copy what the host packs, unpacks and copies
   }
 }
 
-TEST_CASE(
-    "bulk copies pack, unpack and copy what the host does, beside rows that do not fit them") {
+TEST_CASE("kernels move long rows, which chunks cut anywhere, beside rows that fit no vector") {
   for (std::uint64_t seed = 200; seed < 200 + gpu::cases_of(40); ++seed) {
     Dice dice(seed);
     cuda::PackerOptions options;
-    options.bulk = true;
     options.blocks = 1 + static_cast<int>(below(dice, 4));
     options.copy_blocks = 1 + static_cast<int>(below(dice, 4));
     cuda::Packer const packer(options);
     std::vector<Twins> from;
     std::vector<Twins> to;
     std::int64_t bytes = 0;
-    // Rows from a vector to beyond a tile of 16 KiB; chunks cut them anywhere. The last is small
-    // and fits nothing.
+    // Rows of up to 50 KB. The last is small and fits nothing.
     std::int64_t const count = 1 + below(dice, 5);
     for (std::int64_t i = 0; i < count; ++i) {
       bool const odd = i + 1 == count && count > 1;

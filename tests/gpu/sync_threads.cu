@@ -136,32 +136,6 @@ Case fan_out(int replicas) {
 
 }  // namespace
 
-TEST_CASE("by bulk copies, direct and packed: every element arrives, also through chains") {
-  using rlhf::Axis;
-  for (bool const direct : {true, false}) {
-    for (int tensor : {1, 2}) {
-      for (std::uint64_t seed = 0; seed < gpu::cases_of(6); ++seed) {
-        Case pair = fan_out(4 - tensor);
-        pair.source = rlhf::Layout{.tensor = tensor};
-        pair.destination = rlhf::Layout{.data = 4 - tensor};
-        pair.source_mesh = rlhf::Mesh::range(0, tensor);
-        pair.destination_mesh = rlhf::Mesh::range(tensor, 4 - tensor);
-        pair.world = 4;
-        // Rows, and columns: of less than a tile, and of more than one.
-        pair.parameters[0].global = {64, 1024 + 16 * static_cast<std::int64_t>(seed)};
-        pair.parameters[1].global = {24, 20480 + 32 * static_cast<std::int64_t>(seed)};
-        pair.parameters[0].source.cuts = {{Axis::tensor, 0, 1}};
-        pair.parameters[1].source.cuts = {{Axis::tensor, 1, 1}};
-        auto options = few_blocks(direct ? cuda::Reach::automatic : cuda::Reach::never, false);
-        options.bulk = options.direct.bulk = true;
-        options.blocks = options.copy_blocks = 4;
-        options.direct.chunk = seed % 2 == 0 ? 4_KiB : 64_KiB;
-        check_case<sync::Reshard<64_KiB>>(pair, seed, cuda::Packer(options));
-      }
-    }
-  }
-}
-
 TEST_CASE(
     "direct: a rank that does not come is named by all that wait for it, within the deadline") {
   Case const pair = fan_out(3);

@@ -97,6 +97,7 @@ std::string broken_promise(Whole const& made, plan::Options const& options) {
   std::int64_t on_links = 0;
   std::int64_t moved = 0;
   std::map<std::int32_t, std::int32_t> rounds;
+  std::map<std::pair<std::int32_t, rlhf::DType>, int> short_ones;  // by flow and type
   for (plan::Bucket const& bucket : made.buckets) {
     whole::WholeFlow const& flow = made.flows.at(static_cast<std::size_t>(bucket.flow));
     if (bucket.bytes > options.bucket_bytes || bucket.bytes <= 0) {
@@ -119,6 +120,12 @@ std::string broken_promise(Whole const& made, plan::Options const& options) {
     }
     if (types.size() != 1) {
       return "a bucket of several types";
+    }
+    std::int64_t const element = rlhf::size_of(*types.begin());
+    std::int64_t const room = options.bucket_bytes - bucket.bytes;
+    if (room > options.bucket_bytes / 8 && room >= element &&
+        ++short_ones[{bucket.flow, *types.begin()}] > 1) {
+      return "two buckets of a type that are not full, of one flow";
     }
     on_links +=
         bucket.bytes * static_cast<std::int64_t>(flow.receivers.size() + flow.forwards.size());

@@ -34,8 +34,7 @@ struct BasicDelivery {
 /// | expression | meaning |
 /// |---|---|
 /// | `P::Courier<C>(world, packer, views)` | collective; `views` are this rank's destination memory |
-/// | `c.takes(source, destinations)` | whether it can serve them: the same answer on every rank |
-/// | `c.takes_copies()` | whether copies of a rank to itself are deliveries, too |
+/// | `c.takes(source, destinations)` | whether it can serve them: the same answer on every rank; asked for copies of a rank to itself, too |
 /// | `c.bind(deliveries)` | collective: prepares to deliver these, at every run |
 /// | `c.start(stream)`, `c.join(stream)` | begins behind what the stream has; the stream goes on behind it |
 /// | `c.check(name)` | when the stream is done: throws what went wrong; `name(delivery, piece)` says what |

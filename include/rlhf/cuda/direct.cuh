@@ -13,7 +13,6 @@
 #include <rlhf/core/error.hpp>
 #include <rlhf/core/units.hpp>
 #include <rlhf/cuda/buffer.hpp>
-#include <rlhf/cuda/bulk.cuh>
 #include <rlhf/cuda/device.hpp>
 #include <rlhf/cuda/direct_options.hpp>
 #include <rlhf/cuda/direct_tables.hpp>
@@ -107,10 +106,6 @@ class Direct {
     return true;
   }
 
-  /// Whether copies between a rank's own parameters are among the deliveries. With fingerprints
-  /// they are not: they travel nowhere, and reading both ends would cost more than the copy.
-  [[nodiscard]] bool takes_copies() const noexcept { return !options_.fingerprints; }
-
   /// Collective. Takes addresses as they are now.
   void bind(std::span<comm::BasicDelivery<> const> deliveries) {
     DeviceGuard const guard(device_);
@@ -138,9 +133,12 @@ class Direct {
         continue;
       }
       int const before = link == 0 ? delivery.source : delivery.destinations[link - 1];
-      bool const follows = options_.fingerprints || link + 1 < delivery.destinations.size();
+      // What a rank copies to itself travels nowhere: nobody looks at it again.
+      bool const own = delivery.source == me;
+      bool const prints = options_.fingerprints && !own;
+      bool const follows = prints || link + 1 < delivery.destinations.size();
       writes_here[static_cast<std::size_t>(before)] = 1;
-      if (options_.fingerprints) {  // the source says what should arrive
+      if (prints) {  // the source says what should arrive
         writes_here[static_cast<std::size_t>(delivery.source)] = 1;
       }
       for (std::size_t j = 0; j < delivery.to.size(); ++j) {
@@ -153,9 +151,12 @@ class Direct {
         place.walk = end.walk;
         place.dtype = static_cast<std::int64_t>(end.dtype);
         place.flag = follows ? flags : -1;
-        place.expected = options_.fingerprints ? std::ssize(incoming_) : -1;
+        place.expected = prints ? std::ssize(incoming_) : -1;
         detail::append(out[static_cast<std::size_t>(before)], place);
-        if (before != delivery.source && options_.fingerprints) {
+        if (own) {
+          continue;
+        }
+        if (before != delivery.source && prints) {
           detail::append(out[static_cast<std::size_t>(delivery.source)], place);
         }
         first_flag.push_back(flags);
@@ -224,6 +225,9 @@ class Direct {
         for (std::size_t j = 0; j < delivery.from.size(); ++j) {
           detail::Place const& place = place_of(first, delivery.id, j);
           build.push(pushes, delivery.from[j], first, place, sent, -1, build.jobs);
+          if (first == me) {
+            continue;
+          }
           if (options_.fingerprints) {
             for (int const rank : delivery.destinations) {
               written_from_here[static_cast<std::size_t>(rank)] = 1;
@@ -234,7 +238,7 @@ class Direct {
         }
       }
       std::size_t const link = position(delivery, me);
-      if (link == delivery.destinations.size()) {
+      if (link == delivery.destinations.size() || delivery.source == me) {
         continue;
       }
       bool const last = link + 1 == delivery.destinations.size();
@@ -285,11 +289,11 @@ class Direct {
     detail::launch_begin(meeting_, stream);
     begun_.record(stream);
     begun_.wait(push_stream_);
-    launch(pushing_, push_bulk_, push_blocks_, push_stream_);
+    detail::launch_move(pushing_, options_.fingerprints, push_blocks_, push_stream_);
     pushed_.record(push_stream_);
     if (following_.count != 0) {
       begun_.wait(follow_stream_);
-      launch(following_, follow_bulk_, follow_blocks_, follow_stream_);
+      detail::launch_move(following_, options_.fingerprints, follow_blocks_, follow_stream_);
       followed_.record(follow_stream_);
     }
   }
@@ -433,13 +437,6 @@ class Direct {
     }
     return -1;
   }
-  void launch(detail::MoveWork const& work, bool bulk, int blocks, Stream stream) const {
-    if (bulk) {
-      detail::launch_bulk(work, blocks, stream);
-    } else {
-      detail::launch_move(work, options_.fingerprints, blocks, stream);
-    }
-  }
   [[nodiscard]] Report* report() const { return reinterpret_cast<Report*>(report_.data()); }
   [[nodiscard]] bool idle() const noexcept {
     return meeting_.writer_count == 0 && meeting_.reader_count == 0;
@@ -477,10 +474,10 @@ class Direct {
                   " that it was to write to; it must be cudaMalloc memory"),
              rank);
       }
-      Job job = make_job(detail::end_of(from), to, owner.options_.fingerprints,
-                         index_walk(from.box, from.global));
+      bool const prints = owner.options_.fingerprints && rank != me;
+      Job job = make_job(detail::end_of(from), to, prints, index_walk(from.box, from.global));
       key(job, from);
-      job.sum = sum;
+      job.sum = prints ? sum : Job::no_sum;
       if (place.flag >= 0) {
         job.flags = reinterpret_cast<std::uint32_t*>(
                         at(rank, layouts[static_cast<std::size_t>(rank)].flags)) +
@@ -589,19 +586,9 @@ class Direct {
       following.ticket = state + 2;
       following.flags = reinterpret_cast<std::uint32_t const*>(own + mine.flags);
       int const all = multiprocessors(d.device_);
-      bool const bulk = d.options_.bulk && !d.options_.fingerprints && detail::has_bulk_kernel();
-      d.push_bulk_ = bulk && detail::bulk_fits(jobs);
-      d.follow_bulk_ = bulk && detail::bulk_fits(followers);
-      int const enough = d.push_bulk_ ? 16 : 64;
-      d.push_blocks_ = d.options_.blocks > 0             ? d.options_.blocks
-                       : all < enough || copied > pushed ? all
-                                                         : enough;
-      d.follow_blocks_ = d.options_.follow_blocks > 0     ? d.options_.follow_blocks
-                         : d.follow_bulk_ && all > enough ? enough
-                                                          : all;
-      if (d.push_bulk_ && d.follow_bulk_ && d.follow_blocks_ >= all) {
-        d.follow_blocks_ = all / 2;  // a block fills a multiprocessor: followers leave some to push
-      }
+      int const enough = all < 64 || copied > pushed ? all : 64;
+      d.push_blocks_ = d.options_.blocks > 0 ? d.options_.blocks : enough;
+      d.follow_blocks_ = d.options_.follow_blocks > 0 ? d.options_.follow_blocks : all;
     }
 
     Direct& owner;
@@ -643,8 +630,6 @@ class Direct {
   Event followed_;
   int push_blocks_ = 1;
   int follow_blocks_ = 1;
-  bool push_bulk_ = false;
-  bool follow_bulk_ = false;
   bool bound_ = false;
   bool dead_ = false;
 };

@@ -23,9 +23,6 @@ struct DirectOptions {
   int blocks = 0;
   /// The same for those that pass on, or check what arrived. 0: one on every multiprocessor.
   int follow_blocks = 0;
-  /// Whether bulk copies of compute capability 9 move what they can, several times as much a block,
-  /// where no fingerprints are taken.
-  bool bulk = false;
   /// What a block takes at once.
   Bytes chunk{std::int64_t{256} << 10};
   /// The longest that a kernel waits for another rank.

@@ -88,6 +88,7 @@ struct JobEnd {
 /// Vectors are numbered in row-major order of the box. Plain data, copied to the device as it is.
 struct Job {
   static constexpr int most_outer = max_rank;
+  static constexpr std::uint32_t no_sum = 0xffffffffU;
 
   std::byte const* from = nullptr;
   std::byte* to = nullptr;         ///< Null: only the fingerprint is taken.
@@ -100,7 +101,7 @@ struct Job {
   std::uint32_t counts[most_outer] = {};
   std::uint32_t per_row = 0;  ///< Vectors of a row.
   std::uint32_t vectors = 0;  ///< Vectors of the box.
-  std::uint32_t sum = 0;      ///< Slot of its fingerprint.
+  std::uint32_t sum = 0;      ///< Slot of its fingerprint, or `no_sum`.
   DType from_type = DType::u8;
   DType to_type = DType::u8;
   std::uint8_t outer = 0;  ///< Row dimensions.

@@ -79,10 +79,10 @@ struct MoveWork {
   Waiting waiting{};
 };
 
-/// Moves chunks. Blocks take the next one when they are done with theirs: while most warps move
-/// one, the last fetches the next and what must be known of it, waits for it, and says that the one
-/// before is there. So a rank may report a chunk only when another has come: chains of ranks must
-/// all go one way.
+/// Moves chunks, and takes fingerprints of jobs that have a slot for one. Blocks take the next one
+/// when they are done with theirs: while most warps move one, the last fetches the next and what
+/// must be known of it, waits for it, and says that the one before is there. So a rank may report a
+/// chunk only when another has come: chains of ranks must all go one way.
 template <bool Prints>
 __global__ void __launch_bounds__(block_threads, 2) move_kernel(MoveWork work) {
   constexpr std::uint32_t movers = block_threads - 32;
@@ -127,9 +127,11 @@ __global__ void __launch_bounds__(block_threads, 2) move_kernel(MoveWork work) {
       Job const& job = jobs[slot];
       std::byte* const to =
           job.to != nullptr || work.to_base != 0 ? job.to + work.to_base : nullptr;
-      unsigned long long part =
-          move<Prints>(job, job.from + work.from_base, to, chunk.begin, chunk.end, lane, movers);
-      if constexpr (Prints) {
+      std::byte const* const from = job.from + work.from_base;
+      if (!Prints || job.sum == Job::no_sum) {
+        move<false>(job, from, to, chunk.begin, chunk.end, lane, movers);
+      } else if constexpr (Prints) {
+        unsigned long long part = move<true>(job, from, to, chunk.begin, chunk.end, lane, movers);
         for (int distance = 16; distance > 0; distance /= 2) {
           part += __shfl_xor_sync(all, part, distance);
         }
@@ -216,12 +218,12 @@ inline void clear(void* data, std::size_t bytes, StreamView stream) {
 /// The kernels that a program launches. Every translation unit compiles kernel templates for itself
 /// (their stubs are local to it), while functions that launch them are merged: these variables are,
 /// too, so that the kernel that was loaded and set up is the one that is launched.
-template <class = void>
+template <class Late = void>
 struct Kernels {
   static inline void (*move)(MoveWork) = move_kernel<false>;
   static inline void (*move_and_print)(MoveWork) = move_kernel<true>;
-  static inline void (*begin)(Meeting) = begin_kernel<>;
-  static inline void (*end)(Meeting) = end_kernel<>;
+  static inline void (*begin)(Meeting) = begin_kernel<Late>;
+  static inline void (*end)(Meeting) = end_kernel<Late>;
 };
 
 /// Loads the kernels into the current device now. CUDA loads them at their first launch otherwise,

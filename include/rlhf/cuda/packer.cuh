@@ -9,7 +9,6 @@
 
 #include <rlhf/core/error.hpp>
 #include <rlhf/cuda/buffer.hpp>
-#include <rlhf/cuda/bulk.cuh>
 #include <rlhf/cuda/device.hpp>
 #include <rlhf/cuda/direct.cuh>
 #include <rlhf/cuda/direct_options.hpp>
@@ -34,12 +33,10 @@ struct PackerOptions {
   DirectOptions direct{};
   /// Blocks of 512 threads that pack, and as many that unpack. Enough to be faster than a link, few
   /// enough to leave multiprocessors free for the transfers' own kernels beside them.
-  int blocks = 24;
-  /// Blocks that copy between parameters of the same rank, where the direct route does not.
-  int copy_blocks = 24;
-  /// Whether bulk copies of compute capability 9 move what they can, several times as much a block;
-  /// elsewhere it makes no difference.
-  bool bulk = false;
+  int blocks = 28;
+  /// Blocks that copy between parameters of the same rank, where the direct route does not. 0: as
+  /// many as need about the time of the transfers beside them, 12 to 64.
+  int copy_blocks = 0;
 };
 
 namespace detail {
@@ -49,7 +46,6 @@ struct DeviceTable {
   StreamBuffer jobs;
   StreamBuffer chunks;
   std::uint32_t count = 0;
-  bool bulk = false;
 };
 
 }  // namespace detail
@@ -90,6 +86,7 @@ class BasicPacker {
    private:
     friend class BasicPacker;
     detail::DeviceTable copy_;
+    int blocks_ = 0;
   };
 
   explicit BasicPacker(PackerOptions options = {}) : options_(options) {}
@@ -114,8 +111,8 @@ class BasicPacker {
       offset += count * size_of(region.wire);
     }
     Table table;
-    table.pack_ = half_of(pack, elements, options_.bulk);
-    table.unpack_ = half_of(unpack, elements, options_.bulk);
+    table.pack_ = half_of(pack, elements);
+    table.unpack_ = half_of(unpack, elements);
     return table;
   }
   void pack(Table const& table, std::byte* to, Stream stream = {}) const {
@@ -125,22 +122,27 @@ class BasicPacker {
     move(table.unpack_, reinterpret_cast<std::ptrdiff_t>(from), 0, options_.blocks, stream);
   }
 
-  [[nodiscard]] Pairs pair(std::span<Region const> from, std::span<Region const> to) const {
+  /// `beside`: bytes that this rank sends or receives while it copies, the larger of both.
+  [[nodiscard]] Pairs pair(std::span<Region const> from, std::span<Region const> to,
+                           std::int64_t beside = 0) const {
     std::vector<Job> jobs;
+    std::int64_t bytes = 0;
     std::vector<std::int64_t> elements;
     for (std::size_t i = 0; i < from.size(); ++i) {
       JobEnd const source{from[i].data, from[i].dtype, walk_of(from[i])};
       if (from[i].run_bytes != 0) {
         jobs.push_back(make_job(source, {to[i].data, to[i].dtype, walk_of(to[i])}));
         elements.push_back(source.walk.elements());
+        bytes += elements.back() * size_of(to[i].dtype);
       }
     }
     Pairs pairs;
-    pairs.copy_ = half_of(jobs, elements, options_.bulk);
+    pairs.blocks_ = options_.copy_blocks > 0 ? options_.copy_blocks : copy_blocks(bytes, beside);
+    pairs.copy_ = half_of(jobs, elements);
     return pairs;
   }
   void copy(Pairs const& pairs, Stream stream = {}) const {
-    move(pairs.copy_, 0, 0, options_.copy_blocks, stream);
+    move(pairs.copy_, 0, 0, pairs.blocks_, stream);
   }
 
   /// Of boxes in device memory, in one launch. Waits for the device.
@@ -170,7 +172,7 @@ class BasicPacker {
     if (jobs.empty()) {
       return;
     }
-    detail::DeviceTable const half = half_of(jobs, elements, false);
+    detail::DeviceTable const half = half_of(jobs, elements);
     cuda::Stream const stream;
     StreamBuffer const sums(8 * placed.size(), stream);
     check(cudaMemsetAsync(sums.data(), 0, sums.size(), stream.get()), "cudaMemsetAsync");
@@ -213,9 +215,15 @@ class BasicPacker {
     cuda::Stream streams[3];
   };
 
+  /// Blocks that copy as fast as an NVLink of the fourth generation transfers: 24 of an H100. More
+  /// than 64 gain nothing, and slow the transfers down.
+  [[nodiscard]] static int copy_blocks(std::int64_t bytes, std::int64_t beside) noexcept {
+    double const blocks =
+        24.0 * static_cast<double>(bytes) / static_cast<double>(beside < 1 ? 1 : beside);
+    return blocks < 12 ? 12 : blocks > 64 ? 64 : static_cast<int>(blocks);
+  }
   [[nodiscard]] static detail::DeviceTable half_of(std::vector<Job> const& jobs,
-                                                   std::vector<std::int64_t> const& elements,
-                                                   bool bulk) {
+                                                   std::vector<std::int64_t> const& elements) {
     detail::DeviceTable half;
     std::vector<Chunk> chunks;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
@@ -230,7 +238,6 @@ class BasicPacker {
       }
     }
     half.count = static_cast<std::uint32_t>(chunks.size());
-    half.bulk = bulk && detail::bulk_fits(jobs) && detail::has_bulk_kernel();
     half.jobs = upload(jobs.data(), jobs.size() * sizeof(Job));
     half.chunks = upload(chunks.data(), chunks.size() * sizeof(Chunk));
     return half;
@@ -255,11 +262,7 @@ class BasicPacker {
     detail::MoveWork work = work_of(half);
     work.from_base = from;
     work.to_base = to;
-    if (half.bulk) {
-      detail::launch_bulk(work, blocks, stream);
-    } else {
-      detail::launch_move(work, false, blocks, stream);
-    }
+    detail::launch_move(work, false, blocks, stream);
   }
 
   static constexpr std::int64_t chunk_bytes = std::int64_t{128} << 10;

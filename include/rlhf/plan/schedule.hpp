@@ -4,7 +4,8 @@
 
 #include <rlhf/core/late_vector.hpp>
 #include <rlhf/core/sort.hpp>
-#include <rlhf/plan/bucket_fill.hpp>
+#include <rlhf/plan/bucket.hpp>
+#include <rlhf/plan/detail/bucket_cutter.hpp>
 #include <rlhf/plan/flows.hpp>
 #include <rlhf/plan/plan.hpp>
 #include <rlhf/plan/schedule_size.hpp>
@@ -16,25 +17,6 @@
 #include <vector>
 
 namespace rlhf::inline v0::plan {
-
-/// A box of a parameter that moves as one.
-struct Piece {
-  std::int32_t parameter = 0;
-  Box box{};
-
-  bool operator==(Piece const&) const = default;
-};
-
-/// Bytes of one flow that move together, pieces one after the other.
-struct Bucket {
-  std::int32_t flow = 0;   ///< Index into `Schedule::flows`.
-  std::int32_t round = 0;  ///< Its number in the flow.
-  std::int64_t bytes = 0;
-  std::vector<Piece> pieces;
-  std::int32_t turn = 0;  ///< Its place in the order of all ranks (plan/turns.hpp).
-
-  bool operator==(Bucket const&) const = default;
-};
 
 /// A piece that a rank has in its source module and needs in its destination module.
 struct LocalCopy {
@@ -62,28 +44,6 @@ struct BasicSchedule {
 using Schedule = BasicSchedule<>;
 
 namespace detail {
-
-/// Appends parts of a piece of at most `limit` bytes each, cut along its outermost dimensions.
-template <class T = void>
-void cut_piece(Piece const& piece, std::int64_t element_bytes, std::int64_t limit,
-               rlhf::detail::late_vector<Piece, T>& out) {
-  if (piece.box.elements() * element_bytes <= limit) {
-    out.push_back(piece);
-    return;
-  }
-  int d = 0;
-  while (piece.box.extent[d] == 1) {
-    ++d;
-  }
-  std::int64_t const row_bytes = piece.box.elements() / piece.box.extent[d] * element_bytes;
-  std::int64_t const rows = row_bytes < limit ? limit / row_bytes : 1;
-  for (std::int64_t row = 0; row < piece.box.extent[d]; row += rows) {
-    Piece part = piece;
-    part.box.start[d] = piece.box.start[d] + row;
-    part.box.extent[d] = rows < piece.box.extent[d] - row ? rows : piece.box.extent[d] - row;
-    cut_piece(part, element_bytes, limit, out);
-  }
-}
 
 /// One rank's schedule in the making; rank -1 stands for all ranks.
 template <class T>
@@ -187,27 +147,13 @@ class Scheduler {
   void add_flow(std::size_t begin, std::size_t end) {
     auto const flow = static_cast<std::int32_t>(out_.flows.size());
     out_.flows.push_back(Flow{units_[begin].source, units_[begin].path, 0});
-    rlhf::detail::late_vector<Piece, T> cut;
-    rlhf::detail::late_vector<BucketItem, T> items;
+    BucketCutter<T> cutter(flow, plan_.bucket_bytes, out_.buckets);
     for (std::size_t i = begin; i < end; ++i) {
       auto const& move = plan_.moves[static_cast<std::size_t>(units_[i].move)];
-      DType const wire = plan_.kinds[static_cast<std::size_t>(move.kind)].wire();
-      cut_piece(Piece{units_[i].parameter, move.box}, size_of(wire), plan_.bucket_bytes, cut);
-      while (items.size() < cut.size()) {
-        items.push_back(BucketItem{cut[items.size()].box.elements() * size_of(wire), wire});
-        out_.flows.back().bytes += items.back().bytes;
-      }
+      cutter.add(Piece{units_[i].parameter, move.box},
+                 plan_.kinds[static_cast<std::size_t>(move.kind)].wire());
     }
-    std::int32_t round = 0;
-    for (auto const& members : fill_buckets(items, plan_.bucket_bytes)) {
-      Bucket bucket{flow, round++, 0, {}};
-      bucket.pieces.reserve(members.size());
-      for (std::int32_t const member : members) {
-        bucket.pieces.push_back(cut[static_cast<std::size_t>(member)]);
-        bucket.bytes += items[static_cast<std::size_t>(member)].bytes;
-      }
-      out_.buckets.push_back(std::move(bucket));
-    }
+    out_.flows.back().bytes = cutter.finish();
   }
 
   /// Puts the buckets into the order of all ranks.
@@ -223,8 +169,14 @@ class Scheduler {
     for (auto& bucket : out_.buckets) {
       bucket.turn = turns.of(place[static_cast<std::size_t>(bucket.flow)], bucket.round);
     }
-    rlhf::detail::sort_by(out_.buckets, [](auto const& a, auto const& b) {
+    auto const beyond = [&](Bucket const& bucket) {
+      return turns.beyond(place[static_cast<std::size_t>(bucket.flow)], bucket.round);
+    };
+    rlhf::detail::sort_by(out_.buckets, [&](Bucket const& a, Bucket const& b) {
+      std::int64_t const late_a = beyond(a);
+      std::int64_t const late_b = beyond(b);
       return a.turn != b.turn   ? a.turn < b.turn
+             : late_a != late_b ? late_a < late_b
              : a.flow != b.flow ? a.flow < b.flow
                                 : a.round < b.round;
     });

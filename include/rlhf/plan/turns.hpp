@@ -37,6 +37,12 @@ struct BasicTurns {
     std::int64_t const at = first[flow] + round;
     return turns[static_cast<std::size_t>(at < first[flow + 1] ? at : first[flow + 1] - 1)];
   }
+  /// How many buckets of the flow came before it in the last turn: those of one turn take theirs
+  /// side by side.
+  [[nodiscard]] std::int64_t beyond(std::size_t flow, std::int64_t round) const {
+    std::int64_t const count = first[flow + 1] - first[flow];
+    return round < count ? 0 : round - count + 1;
+  }
 };
 
 namespace detail {

@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -128,7 +129,7 @@ class Executor {
       from.push_back(source.region(*plan_, copy.piece));
       to.push_back(destination.region(*plan_, copy.piece));
     }
-    copies_ = packer_.pair({from.data(), from.size()}, {to.data(), to.size()});
+    copies_ = paired({from.data(), from.size()}, {to.data(), to.size()});
     copies_here_ = !from.empty();
     slots_.prepare(packer_, steps_.size(), apart());
     // Last: it is where ranks meet, and allocations may wait for kernels of ranks that went on.
@@ -275,6 +276,27 @@ class Executor {
     staging_ = Staging(packer_.allocate(staging_bytes_));
   }
 
+  /// Packers that can are told how much moves beside the copies.
+  [[nodiscard]] typename P::Pairs paired(std::span<Region const> from,
+                                         std::span<Region const> to) const {
+    if constexpr (requires { packer_.pair(from, to, std::int64_t{}); }) {
+      std::int64_t sent = 0;
+      std::int64_t received = 0;
+      for (plan::Bucket const& bucket : schedule_.buckets) {
+        plan::Flow const& flow = flow_of(bucket);
+        plan::Path const& path = plan_->paths[static_cast<std::size_t>(flow.path)];
+        bool const once = path.method == plan::Method::broadcast;
+        if (flow.source == world_->rank()) {
+          sent += bucket.bytes * (once ? 1 : std::ssize(path.receivers));
+        } else {
+          received += bucket.bytes;
+        }
+      }
+      return packer_.pair(from, to, sent < received ? received : sent);
+    } else {
+      return packer_.pair(from, to);
+    }
+  }
   [[nodiscard]] bool apart() const noexcept { return plan_->slots >= 4; }
   [[nodiscard]] std::byte* address(Place const& place, bool odd) {
     if (place.direct != nullptr || place.table >= 0 || place.group >= 0) {
