@@ -16,6 +16,7 @@
 #include <rlhf/cuda/device.hpp>
 #include <rlhf/cuda/direct_options.hpp>
 #include <rlhf/cuda/direct_tables.hpp>
+#include <rlhf/cuda/direct_work.cuh>
 #include <rlhf/cuda/event.hpp>
 #include <rlhf/cuda/kernels.cuh>
 #include <rlhf/cuda/peer_memory.hpp>
@@ -168,20 +169,17 @@ class Direct {
       }
     }
     // Memory that others write to: who may begin, who is done, what arrived, what it should be.
-    Layout const mine = layout_of(world_->size(), flags);
+    auto const mine = detail::SignalLayout::of(world_->size(), flags);
     std::size_t const wanted = static_cast<std::size_t>(mine.expected) + 8 * incoming_.size() + 8;
     if (signals_.size() < wanted) {
       signals_ = DeviceBuffer(wanted);
     }
     check(cudaMemset(signals_.data(), 0, signals_.size()), "cudaMemset");
-    struct Signals {
-      MemoryCard card;
-      std::int64_t flags;
-    };
-    std::vector<Signals> const signals = gather(Signals{card_of(signals_.data()), flags});
+    std::vector<detail::SignalCard> const signals =
+        gather(detail::SignalCard{card_of(signals_.data()), flags});
     auto const received = detail::exchange(*world_, out);
     // From here on nothing is collective until the barrier at the end.
-    Builder build(*this, signals, me);
+    detail::DirectWorkBuilder build(mapped_, options_, signals, me);
     std::vector<std::vector<detail::Place>> places(ranks);
     std::vector<std::vector<std::size_t>> order(ranks);
     for (std::size_t r = 0; r < ranks; ++r) {
@@ -224,7 +222,7 @@ class Direct {
         pushes.begin_list((first - me + world_->size()) % world_->size());
         for (std::size_t j = 0; j < delivery.from.size(); ++j) {
           detail::Place const& place = place_of(first, delivery.id, j);
-          build.push(pushes, delivery.from[j], first, place, sent, -1, build.jobs);
+          build.push(pushes, delivery.from[j], first, place, sent);
           if (first == me) {
             continue;
           }
@@ -250,8 +248,8 @@ class Direct {
       for (std::size_t j = 0; j < delivery.to.size(); ++j, ++arrived) {
         auto const slot = static_cast<std::uint32_t>(arrived);
         if (!last) {
-          build.push(follows, delivery.to[j], next, place_of(next, delivery.id, j), slot,
-                     first_flag[arrived], build.followers);
+          build.pass_on(follows, delivery.to[j], next, place_of(next, delivery.id, j), slot,
+                        first_flag[arrived]);
         } else if (options_.fingerprints) {
           build.look(follows, delivery.to[j], slot, first_flag[arrived]);
         }
@@ -266,7 +264,9 @@ class Direct {
         shares[r] = 0;
       }
     }
-    build.finish(pushes.mixed(), follows.mixed(), written_from_here, writes_here, shares, sent);
+    work_ = build.finish(pushes.mixed(), follows.mixed(), {written_from_here, writes_here, shares},
+                         sent, incoming_.size(), signals_.data(),
+                         reinterpret_cast<Report*>(report_.device_data()));
     *report() = Report{};
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
     world_->barrier();  // everybody's flags are there, and down
@@ -285,15 +285,16 @@ class Direct {
       return;
     }
     DeviceGuard const guard(device_);
-    detail::clear(sums_.data(), sums_.size(), stream);
-    detail::launch_begin(meeting_, stream);
+    detail::clear(work_.sums.data(), work_.sums.size(), stream);
+    detail::launch_begin(work_.meeting, stream);
     begun_.record(stream);
     begun_.wait(push_stream_);
-    detail::launch_move(pushing_, options_.fingerprints, push_blocks_, push_stream_);
+    detail::launch_move(work_.pushing, options_.fingerprints, work_.push_blocks, push_stream_);
     pushed_.record(push_stream_);
-    if (following_.count != 0) {
+    if (work_.following.count != 0) {
       begun_.wait(follow_stream_);
-      detail::launch_move(following_, options_.fingerprints, follow_blocks_, follow_stream_);
+      detail::launch_move(work_.following, options_.fingerprints, work_.follow_blocks,
+                          follow_stream_);
       followed_.record(follow_stream_);
     }
   }
@@ -303,10 +304,10 @@ class Direct {
     }
     DeviceGuard const guard(device_);
     pushed_.wait(stream);
-    if (following_.count != 0) {
+    if (work_.following.count != 0) {
       followed_.wait(stream);
     }
-    detail::launch_end(meeting_, stream);
+    detail::launch_end(work_.meeting, stream);
   }
 
   /// Says what went wrong in the last run, once the stream is done. `name(delivery, piece)` says
@@ -362,12 +363,7 @@ class Direct {
 
   /// Bytes of device memory that this owns.
   [[nodiscard]] std::int64_t device_bytes() const noexcept {
-    std::size_t bytes = probe_.size() + signals_.size();
-    for (StreamBuffer const* const buffer :
-         {&jobs_, &followers_, &chunks_, &follow_chunks_, &peers_, &echoes_, &sums_, &state_}) {
-      bytes += buffer->size();
-    }
-    return static_cast<std::int64_t>(bytes);
+    return static_cast<std::int64_t>(probe_.size() + signals_.size() + work_.device_bytes());
   }
   [[nodiscard]] DirectOptions const& options() const noexcept { return options_; }
 
@@ -378,20 +374,6 @@ class Direct {
     int before;  // the rank that writes it
     std::int64_t flag;
   };
-  /// Where things are in the memory that others write to.
-  struct Layout {
-    std::int64_t ready = 0;
-    std::int64_t done = 0;
-    std::int64_t flags = 0;
-    std::int64_t expected = 0;
-  };
-  [[nodiscard]] static Layout layout_of(int ranks, std::int64_t flags) {
-    Layout out;
-    out.done = std::int64_t{4} * ranks;
-    out.flags = out.done + std::int64_t{4} * ranks;
-    out.expected = (out.flags + 4 * flags + 255) / 256 * 256;
-    return out;
-  }
   [[nodiscard]] static std::size_t position(comm::BasicDelivery<> const& delivery, int rank) {
     std::size_t at = 0;
     while (at < delivery.destinations.size() && delivery.destinations[at] != rank) {
@@ -407,27 +389,16 @@ class Direct {
     comm::settle(*world_);
     return all;
   }
-  /// Tables are in memory that is freed without waiting for other ranks' kernels, which may wait
-  /// for this rank.
-  template <class Item>
-  [[nodiscard]] static StreamBuffer upload(std::vector<Item> const& items) {
-    StreamBuffer buffer(items.size() * sizeof(Item), StreamView());
-    if (!items.empty()) {
-      check(cudaMemcpy(buffer.data(), items.data(), buffer.size(), cudaMemcpyHostToDevice),
-            "cudaMemcpy of a table");
-    }
-    return buffer;
-  }
   /// The first rank of a common delivery that has not said that it is there, or -1.
   [[nodiscard]] int never_began() const {
     DeviceGuard const guard(device_);
     std::vector<std::uint32_t> ready(static_cast<std::size_t>(world_->size()));
     std::uint32_t epoch = 0;
     cuda::Stream const stream;
-    check(cudaMemcpyAsync(ready.data(), meeting_.ready, 4 * ready.size(), cudaMemcpyDeviceToHost,
-                          stream.get()),
+    check(cudaMemcpyAsync(ready.data(), work_.meeting.ready, 4 * ready.size(),
+                          cudaMemcpyDeviceToHost, stream.get()),
           "cudaMemcpyAsync of flags");
-    check(cudaMemcpyAsync(&epoch, meeting_.epoch, 4, cudaMemcpyDeviceToHost, stream.get()),
+    check(cudaMemcpyAsync(&epoch, work_.meeting.epoch, 4, cudaMemcpyDeviceToHost, stream.get()),
           "cudaMemcpyAsync of flags");
     stream.synchronize();
     for (int const rank : sharing_) {
@@ -439,168 +410,8 @@ class Direct {
   }
   [[nodiscard]] Report* report() const { return reinterpret_cast<Report*>(report_.data()); }
   [[nodiscard]] bool idle() const noexcept {
-    return meeting_.writer_count == 0 && meeting_.reader_count == 0;
+    return work_.meeting.writer_count == 0 && work_.meeting.reader_count == 0;
   }
-
-  /// The tables of a rank in the making.
-  struct Builder {
-    template <class Signals>
-    Builder(Direct& direct, std::vector<Signals> const& signals, int rank)
-        : owner(direct),
-          me(rank) {
-      for (Signals const& one : signals) {
-        bases.push_back(owner.mapped_.map(one.card));
-        layouts.push_back(layout_of(static_cast<int>(signals.size()), one.flags));
-      }
-    }
-    [[nodiscard]] std::byte* at(int rank, std::int64_t offset) const {
-      std::byte* const base = bases[static_cast<std::size_t>(rank)];
-      return base == nullptr ? nullptr : base + offset;
-    }
-    void key(Job& job, PlacedBox const& placed) const {
-      job.key = placed.key;
-      job.index = first_index(placed.box, placed.global);
-    }
-    /// A piece that goes from here into a place at another rank.
-    void push(detail::ChunkMix& mix, PlacedBox const& from, int rank, detail::Place const& place,
-              std::uint32_t sum, std::int64_t wait, std::vector<Job>& list) {
-      JobEnd to;
-      to.data = owner.mapped_.map(place.card);
-      to.dtype = static_cast<DType>(place.dtype);
-      to.walk = place.walk;
-      if (to.data == nullptr) {
-        fail(Errc::cuda,
-             text("direct route: rank ", me, " cannot map the memory of rank ", rank,
-                  " that it was to write to; it must be cudaMalloc memory"),
-             rank);
-      }
-      bool const prints = owner.options_.fingerprints && rank != me;
-      Job job = make_job(detail::end_of(from), to, prints, index_walk(from.box, from.global));
-      key(job, from);
-      job.sum = prints ? sum : Job::no_sum;
-      if (place.flag >= 0) {
-        job.flags = reinterpret_cast<std::uint32_t*>(
-                        at(rank, layouts[static_cast<std::size_t>(rank)].flags)) +
-                    place.flag;
-      }
-      (rank == me ? copied : pushed) += from.box.elements();
-      auto const number = static_cast<std::uint32_t>(list.size());
-      detail::add_chunks(mix, job, number, from.box.elements(),
-                         chunk_elements(owner.options_.chunk.count, to.dtype), wait, place.flag);
-      list.push_back(job);
-    }
-    /// A piece that is only read where it arrived.
-    void look(detail::ChunkMix& mix, PlacedBox const& placed, std::uint32_t sum,
-              std::int64_t wait) {
-      JobEnd const end = detail::end_of(placed);
-      JobEnd nowhere = end;
-      nowhere.data = nullptr;
-      Job job = make_job(end, nowhere, true, index_walk(placed.box, placed.global));
-      key(job, placed);
-      job.sum = sum;
-      auto const number = static_cast<std::uint32_t>(followers.size());
-      detail::add_chunks(mix, job, number, placed.box.elements(),
-                         chunk_elements(owner.options_.chunk.count, end.dtype), wait, -1);
-      followers.push_back(job);
-    }
-    void echo(std::uint32_t sum, int rank, detail::Place const& place) {
-      std::int64_t const offset =
-          layouts[static_cast<std::size_t>(rank)].expected + 8 * place.expected;
-      echoes.push_back({sum, reinterpret_cast<unsigned long long*>(at(rank, offset))});
-    }
-
-    void finish(std::vector<Chunk> const& chunks, std::vector<Chunk> const& follow_chunks,
-                std::vector<char> const& readers, std::vector<char> const& writers,
-                std::vector<char> const& others, std::uint32_t sent) {
-      std::vector<detail::Peer> peers;
-      auto const add = [&](std::vector<char> const& which) {
-        for (std::size_t r = 0; r < which.size(); ++r) {
-          if (which[r] == 0) {
-            continue;
-          }
-          int const rank = static_cast<int>(r);
-          detail::Peer peer;
-          peer.rank = static_cast<std::uint32_t>(rank);
-          peer.ready = reinterpret_cast<std::uint32_t*>(at(rank, layouts[r].ready)) + me;
-          peer.done = reinterpret_cast<std::uint32_t*>(at(rank, layouts[r].done)) + me;
-          peers.push_back(peer);
-        }
-      };
-      add(writers);
-      std::size_t const writer_count = peers.size();
-      add(readers);
-      std::size_t const met = peers.size();
-      add(others);
-      Direct& d = owner;
-      d.peers_ = upload(peers);
-      d.jobs_ = upload(jobs);
-      d.followers_ = upload(followers);
-      d.chunks_ = upload(chunks);
-      d.follow_chunks_ = upload(follow_chunks);
-      d.echoes_ = upload(echoes);
-      std::size_t const arrived = d.incoming_.size();
-      d.sums_ = StreamBuffer(d.options_.fingerprints ? 8 * (sent + arrived) : 0, StreamView());
-      d.state_ = upload(std::vector<std::uint32_t>(8, 0));
-      auto* const state = reinterpret_cast<std::uint32_t*>(d.state_.data());
-      auto* const sums = reinterpret_cast<unsigned long long*>(d.sums_.data());
-      Layout const& mine = layouts[static_cast<std::size_t>(me)];
-      std::byte* const own = d.signals_.data();
-      detail::Waiting waiting;
-      waiting.failed = state + 3;
-      waiting.report = reinterpret_cast<Report*>(d.report_.device_data());
-      waiting.limit_ns = static_cast<std::uint64_t>(d.options_.deadline.count) * 1'000'000U;
-      detail::Meeting& meeting = d.meeting_;
-      meeting = {};
-      meeting.epoch = state;
-      meeting.tickets = state + 1;
-      meeting.writers = reinterpret_cast<detail::Peer const*>(d.peers_.data());
-      meeting.writer_count = static_cast<std::uint32_t>(writer_count);
-      meeting.readers = meeting.writers + writer_count;
-      meeting.reader_count = static_cast<std::uint32_t>(met - writer_count);
-      meeting.others = meeting.writers + met;
-      meeting.other_count = static_cast<std::uint32_t>(peers.size() - met);
-      meeting.ready = reinterpret_cast<std::uint32_t const*>(own + mine.ready);
-      meeting.done = reinterpret_cast<std::uint32_t const*>(own + mine.done);
-      meeting.echoes = reinterpret_cast<detail::Echo const*>(d.echoes_.data());
-      meeting.echo_count = static_cast<std::uint32_t>(echoes.size());
-      meeting.sums = sums;
-      meeting.arrived = sums + sent;
-      meeting.expected = reinterpret_cast<unsigned long long const*>(own + mine.expected);
-      meeting.expected_count = d.options_.fingerprints ? static_cast<std::uint32_t>(arrived) : 0U;
-      meeting.waiting = waiting;
-      detail::MoveWork& pushing = d.pushing_;
-      pushing = {};
-      pushing.jobs = reinterpret_cast<Job const*>(d.jobs_.data());
-      pushing.chunks = reinterpret_cast<Chunk const*>(d.chunks_.data());
-      pushing.count = static_cast<std::uint32_t>(chunks.size());
-      pushing.sums = sums;
-      pushing.ticket = state + 1;
-      pushing.epoch = state;
-      pushing.waiting = waiting;
-      detail::MoveWork& following = d.following_;
-      following = pushing;
-      following.jobs = reinterpret_cast<Job const*>(d.followers_.data());
-      following.chunks = reinterpret_cast<Chunk const*>(d.follow_chunks_.data());
-      following.count = static_cast<std::uint32_t>(follow_chunks.size());
-      following.sums = sums + sent;
-      following.ticket = state + 2;
-      following.flags = reinterpret_cast<std::uint32_t const*>(own + mine.flags);
-      int const all = multiprocessors(d.device_);
-      int const enough = all < 64 || copied > pushed ? all : 64;
-      d.push_blocks_ = d.options_.blocks > 0 ? d.options_.blocks : enough;
-      d.follow_blocks_ = d.options_.follow_blocks > 0 ? d.options_.follow_blocks : all;
-    }
-
-    Direct& owner;
-    int me;
-    std::vector<std::byte*> bases;
-    std::vector<Layout> layouts;
-    std::vector<Job> jobs;
-    std::vector<Job> followers;
-    std::vector<detail::Echo> echoes;
-    std::int64_t pushed = 0;  // elements that go to other ranks,
-    std::int64_t copied = 0;  // and to this one
-  };
 
   C* world_;
   DirectOptions options_;
@@ -612,24 +423,12 @@ class Direct {
   std::vector<int> sharing_;  // the other ranks of this one's deliveries
   DeviceBuffer probe_;
   DeviceBuffer signals_;
-  StreamBuffer jobs_;
-  StreamBuffer followers_;
-  StreamBuffer chunks_;
-  StreamBuffer follow_chunks_;
-  StreamBuffer peers_;
-  StreamBuffer echoes_;
-  StreamBuffer sums_;
-  StreamBuffer state_;  // epoch, two tickets, whether a wait failed
-  detail::Meeting meeting_{};
-  detail::MoveWork pushing_{};
-  detail::MoveWork following_{};
+  detail::DirectWork work_;
   cuda::Stream push_stream_{Priority::high};
   cuda::Stream follow_stream_{Priority::high};
   Event begun_;
   Event pushed_;
   Event followed_;
-  int push_blocks_ = 1;
-  int follow_blocks_ = 1;
   bool bound_ = false;
   bool dead_ = false;
 };
