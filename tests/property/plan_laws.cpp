@@ -123,7 +123,7 @@ std::string broken_promise(Whole const& made, plan::Options const& options) {
     }
     std::int64_t const element = rlhf::size_of(*types.begin());
     std::int64_t const room = options.bucket_bytes - bucket.bytes;
-    if (room > options.bucket_bytes / 8 && room >= element &&
+    if (room > options.bucket_bytes / 64 && room >= element &&
         ++short_ones[{bucket.flow, *types.begin()}] > 1) {
       return "two buckets of a type that are not full, of one flow";
     }

@@ -37,7 +37,7 @@ struct BasicDelivery {
 /// | `c.takes(source, destinations)` | whether it can serve them: the same answer on every rank; asked for copies of a rank to itself, too |
 /// | `c.bind(deliveries)` | collective: prepares to deliver these, at every run |
 /// | `c.start(stream)`, `c.join(stream)` | begins behind what the stream has; the stream goes on behind it |
-/// | `c.check(name)` | when the stream is done: throws what went wrong; `name(delivery, piece)` says what |
+/// | `c.check_run(name)` | when the stream is done: throws what went wrong; `name(delivery, piece)` says what |
 template <class P, class C>
 concept HasCourier = requires {
   typename P::template Courier<C>;

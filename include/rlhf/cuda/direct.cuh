@@ -113,6 +113,7 @@ class Direct {
     int const me = world_->rank();
     auto const ranks = static_cast<std::size_t>(world_->size());
     bound_ = false;
+    work_ = {};  // before the new one, so that a rank never holds both
     incoming_.clear();
     // What comes here: its flags, where its fingerprints are expected, and who must know.
     std::vector<std::vector<std::byte>> out(ranks);

@@ -15,7 +15,8 @@ enum class Reach : std::uint8_t { automatic, never };
 /// Settings of the direct route; the same on every rank.
 struct DirectOptions {
   Reach reach = Reach::automatic;
-  /// Adds a comparison of fingerprints to every run, in the same passes.
+  /// Adds a comparison of fingerprints of all that goes between ranks to every run, in the same
+  /// passes.
   bool fingerprints = false;
   /// Blocks of 512 threads that store, at most one a multiprocessor: what training and generation
   /// leave over. On an H100 16 reach the link and 8 three quarters of it, where a rank only sends.

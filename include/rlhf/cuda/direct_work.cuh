@@ -120,7 +120,7 @@ class DirectWorkBuilder {
     std::vector<char> const& writers;  ///< that write here,
     std::vector<char> const& others;   ///< and the rest that a delivery is shared with.
   };
-  /// `sent`, `arrived`: pieces with fingerprints. `signals`: this rank's memory for others.
+  /// `sent`, `arrived`: pieces to and from other ranks. `signals`: this rank's memory for others.
   [[nodiscard]] DirectWork finish(std::vector<Chunk> const& chunks,
                                   std::vector<Chunk> const& follow_chunks, Partners const& partners,
                                   std::uint32_t sent, std::size_t arrived, std::byte* signals,

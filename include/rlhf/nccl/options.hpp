@@ -11,10 +11,11 @@ namespace rlhf::inline v0::nccl {
 
 struct Options {
   Milliseconds timeout{30'000};  ///< Longest wait of any call.
-  static constexpr int automatic = -1;
   /// Blocks that NCCL's kernels use at least and at most, that is multiprocessors that they take
-  /// from others; 0: NCCL decides. `automatic`: 48 at least on devices of compute capability 9 and
-  /// later, which gains 7 % in sends of 128 MiB between two H100 that pack beside them.
+  /// from others; 0: NCCL decides. The same on every rank. `automatic`: at least 48 where `run` or
+  /// `connect` know that all ranks are on one host with devices of compute capability 9 or later,
+  /// which gains 7 % in sends of 128 MiB between two H100 that pack beside them; else as 0.
+  static constexpr int automatic = -1;
   int min_ctas = automatic;
   int max_ctas = 0;
   /// Weight syncs stage what ranks send to each other in registered memory
@@ -25,23 +26,30 @@ struct Options {
 
 namespace detail {
 
+/// What `automatic` means where all ranks are on this host and use its first `devices` devices.
+[[nodiscard]] inline Options for_one_host(Options options, int devices) {
+  if (options.min_ctas == Options::automatic) {
+    constexpr int enough = 48;
+    bool all = true;
+    for (int device = 0; device < devices; ++device) {
+      all = all && cuda::device_attribute(cudaDevAttrComputeCapabilityMajor, device) >= 9;
+    }
+    bool const fits = options.max_ctas == 0 || options.max_ctas >= enough;
+    options.min_ctas = !all ? 0 : fits ? enough : options.max_ctas;
+  }
+  return options;
+}
+
 /// Non-blocking, so that no call of NCCL's waits for other ranks.
 [[nodiscard]] inline ncclConfig_t to_nccl(Options const& options) {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
-  int min_ctas = options.min_ctas;
-  if (min_ctas == Options::automatic) {
-    bool const hopper =
-        cuda::device_attribute(cudaDevAttrComputeCapabilityMajor, cuda::current_device()) >= 9;
-    min_ctas = hopper ? 48 : 0;
-    min_ctas = options.max_ctas > 0 && options.max_ctas < min_ctas ? options.max_ctas : min_ctas;
-  }
   if (options.max_ctas > 0) {
     config.maxCTAs = options.max_ctas;
   }
-  if (min_ctas > 0) {
+  if (options.min_ctas > 0) {
     constexpr int most_of_nccl = 64;
-    config.minCTAs = min_ctas;
+    config.minCTAs = options.min_ctas;
     config.maxCTAs = options.max_ctas > 0 ? options.max_ctas : most_of_nccl;  // wants both
   }
   return config;

@@ -79,6 +79,9 @@ struct RunOptions {
       }
     }
   } const restore{ours ? name : nullptr};
+  if (launch.local_size == launch.size) {
+    options = detail::for_one_host(options, cuda::device_count());
+  }
   return Communicator(unique_id(), launch.rank, launch.size, options);
 }
 
@@ -143,6 +146,7 @@ struct RankThread {
 template <class Function>
 void run_threads(Function& function, int ranks, Options options) {
   cuda::expect_devices(ranks);
+  options = detail::for_one_host(options, ranks);
   auto const fate = std::make_shared<Fate>();
   ncclUniqueId const id = unique_id();
   std::vector<RankThread<Function>> threads;

@@ -1,5 +1,5 @@
 /// @file
-/// Which tensors share a bucket. Layer: plan.
+/// Which tensors share a bucket by the reference's rule. Layer: plan.
 #pragma once
 
 #include <rlhf/core/error.hpp>
@@ -17,6 +17,9 @@ struct BucketItem {
   DType dtype = DType::f32;
 };
 
+/// For programs that must agree with the reference on buckets; plans fill theirs by cutting
+/// (plan/schedule.hpp).
+///
 /// Groups items, in order, into buckets of one dtype and at most `limit_bytes`; returns the indices
 /// of each bucket's items, in the order in which buckets close, open ones last by first appearance.
 ///

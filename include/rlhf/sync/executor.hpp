@@ -84,9 +84,9 @@ class Executor {
                                        destination)
                 .make([this](plan::Path const& path, int from) { return flies(path, from); });
     if (made_.staging_bytes() != staging_bytes_) {
-      staging_bytes_ = made_.staging_bytes();
       staging_ = {};  // before the new one, so that a rank never holds both
-      allocate_staging();
+      staging_bytes_ = 0;
+      allocate_staging(made_.staging_bytes());
     }
     made_.place_at(staging_.data());
     rlhf::detail::late_vector<Region, T> from;
@@ -167,14 +167,18 @@ class Executor {
   };
   using Staging = typename StagingOf<Plain>::type;
 
-  void allocate_staging() {
+  void allocate_staging(std::int64_t bytes) {
+    bool made = false;
     if constexpr (comm::RegistersMemory<C, Plain>) {
       if (world_->registers()) {
-        staging_ = world_->registered(staging_bytes_);
-        return;
+        staging_ = world_->registered(bytes);
+        made = true;
       }
     }
-    staging_ = Staging(packer_.allocate(staging_bytes_));
+    if (!made) {
+      staging_ = Staging(packer_.allocate(bytes));
+    }
+    staging_bytes_ = bytes;
   }
 
   /// Packers that can are told how much moves beside the copies.

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 
 namespace rlhf::inline v0::plan::detail {
@@ -15,10 +16,10 @@ namespace rlhf::inline v0::plan::detail {
 /// Takes pieces in order and fills buckets of one dtype each with them.
 ///
 /// A piece that does not fit what is left of a bucket is cut along its outermost dimension, and its
-/// end begins the next one, so that buckets are full to less than a row of a parameter: ranks that
-/// send to each other move alike in every turn, and there are as many buckets as
-/// `full_buckets` says, but for other dtypes. Rows are cut only where they would leave more than an
-/// eighth of a bucket empty. Cost: one pass.
+/// end begins the next one: of each dtype all buckets but the last are full to a 64th, so that
+/// ranks that send to each other move alike in every turn, and there are hardly more buckets than
+/// `full_buckets` says. Inside of that 64th pieces are cut where kernels can go on with accesses of
+/// 16 bytes, and rows stay whole. Cost: one pass.
 template <class T>
 class BucketCutter {
  public:
@@ -37,22 +38,22 @@ class BucketCutter {
       std::int64_t const room = limit_ - open_[at].bucket.bytes;
       int const d = outermost(piece.box);
       bool const empty = open_[at].bucket.pieces.empty();
-      if (bytes <= room || (d < 0 && empty)) {
+      if (bytes <= room || bytes == 0 || (d < 0 && empty)) {
         append(open_[at].bucket, piece, bytes);
         return;
       }
       std::int64_t const row = d < 0 ? bytes : bytes / piece.box.extent[d];
-      bool const fits = d >= 0 && row <= room;
-      bool const cuts_rows = d >= 0 && (row > limit_ || room > limit_ / 8);
+      std::int64_t const rows = d < 0 ? 0 : rows_in(room, row);
+      bool const fits = rows > 0;
+      bool const cuts_rows = d >= 0 && (row > limit_ || room > spare());
       if (!fits && !cuts_rows) {
         close(at);
         continue;
       }
-      std::int64_t const rows = fits ? room / row : 1;
       Piece part = piece;
-      part.box.extent[d] = rows;
-      piece.box.start[d] += rows;
-      piece.box.extent[d] -= rows;
+      part.box.extent[d] = fits ? rows : 1;
+      piece.box.start[d] += part.box.extent[d];
+      piece.box.extent[d] -= part.box.extent[d];
       if (fits) {
         append(open_[at].bucket, part, rows * row);
       } else {
@@ -77,6 +78,14 @@ class BucketCutter {
     Bucket bucket{};
   };
 
+  /// What may stay empty.
+  [[nodiscard]] std::int64_t spare() const noexcept { return limit_ / 64; }
+  /// How many rows go into `room`: a multiple of 16 bytes, unless too much would stay empty.
+  [[nodiscard]] std::int64_t rows_in(std::int64_t room, std::int64_t row) const noexcept {
+    std::int64_t const rows = room / row;
+    std::int64_t const whole = rows - rows % (16 / std::gcd(row, std::int64_t{16}));
+    return room - whole * row <= spare() ? whole : rows;
+  }
   /// The first dimension that can be cut, or -1.
   [[nodiscard]] static int outermost(Box const& box) {
     for (int d = 0; d < box.rank(); ++d) {
