@@ -252,9 +252,11 @@ class Executor {
     }
     slots_.to_transfer(packer_, !step.packs.empty(), step.passes_on, stream);
     for (detail::Transfer const& transfer : step.broadcasts) {
-      C& group = groups_.of(schedule_.flows[static_cast<std::size_t>(transfer.peer)]);
+      plan::Flow const& flow = schedule_.flows[static_cast<std::size_t>(transfer.peer)];
+      C& group = groups_.of(flow, *world_);
+      int const root = groups_.root_of(flow);
       if (transfer.place.group < 0) {
-        group.broadcast(transfer.data, transfer.bytes, DType::u8, 0, stream);
+        group.broadcast(transfer.data, transfer.bytes, DType::u8, root, stream);
         continue;
       }
       comm::grouped(
@@ -262,7 +264,7 @@ class Executor {
           [&, this] {
             for (detail::Lying const& one :
                  made_.lying[static_cast<std::size_t>(transfer.place.group)]) {
-              group.broadcast(one.data, one.bytes, DType::u8, 0, stream);
+              group.broadcast(one.data, one.bytes, DType::u8, root, stream);
             }
           },
           stream);

@@ -17,7 +17,8 @@ namespace rlhf::inline v0::sync::detail {
 
 /// One communicator for each distinct set of ranks that a broadcast flow joins, made with as few
 /// splits as a greedy packing of disjoint sets allows. A rank belongs to at most one set of a
-/// split.
+/// split. For flows that join all ranks it is the world itself: one of NCCL's costs up to a
+/// gigabyte of device memory.
 template <comm::Communicator C>
 class BroadcastGroups {
  public:
@@ -43,6 +44,10 @@ class BroadcastGroups {
       }
       rlhf::detail::late_vector<int, C> members{flow.source};
       members.insert(members.end(), path.receivers.begin(), path.receivers.end());
+      if (static_cast<int>(members.size()) == world.size()) {
+        splits_.push_back({flow.source, flow.path, whole_world});
+        continue;
+      }
       std::size_t found = 0;
       while (found < sets.size() && sets[found].members != members) {
         ++found;
@@ -86,9 +91,13 @@ class BroadcastGroups {
     }
   }
 
-  /// The communicator of a flow that this rank takes part in; its source is rank 0.
-  [[nodiscard]] C& of(plan::Flow const& flow) {
-    return groups_[static_cast<std::size_t>(of_flow(flow).split)];
+  /// The communicator of a flow that this rank takes part in, and the source's rank in it.
+  [[nodiscard]] C& of(plan::Flow const& flow, C& world) {
+    int const split = of_flow(flow).split;
+    return split == whole_world ? world : groups_[static_cast<std::size_t>(split)];
+  }
+  [[nodiscard]] int root_of(plan::Flow const& flow) const {
+    return of_flow(flow).split == whole_world ? flow.source : 0;
   }
 
   /// Asks all ranks whether all that they hold of a flow lies in one run a piece, so that it can be
@@ -113,6 +122,7 @@ class BroadcastGroups {
   [[nodiscard]] bool alone() const noexcept { return flows_ == 1; }
 
  private:
+  static constexpr int whole_world = -1;
   struct SplitOf {
     int source = 0;
     std::int32_t path = 0;
