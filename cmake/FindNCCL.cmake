@@ -1,6 +1,6 @@
 # Finds NCCL: header, library and version. Defines NCCL::nccl, NCCL_FOUND and NCCL_VERSION.
 # Set NCCL_ROOT when it is in neither a system directory nor the CUDA toolkit's.
-set(NCCL_MINIMUM_VERSION 2.18)
+set(NCCL_MINIMUM_VERSION 2.19)
 
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_library(NCCL_LIBRARY NAMES nccl HINTS ${CUDAToolkit_LIBRARY_DIR})

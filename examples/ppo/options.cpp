@@ -228,8 +228,16 @@ Options parse_options(int argc, char** argv) {
       options.reward_steps = 220;
     }
   }
+  bool const was_separate = options.separate;
   for (auto const& [row, value] : given) {
     row->set(options, fmt::format("--{}", row->name), value);
+  }
+  auto const is_given = [&](std::string_view name) {
+    return std::any_of(given.begin(), given.end(),
+                       [&](auto const& one) { return one.first->name == name; });
+  };
+  if (options.separate != was_separate && !is_given("ahead")) {
+    options.ahead = -1;  // what the configuration says is for the other placement
   }
   if (!options.separate && options.episodes_ahead() > 0) {
     refuse("--ahead needs --placement separate: on the same ranks nothing runs beside training");

@@ -113,7 +113,7 @@ class Program {
         engine::sync("first critic", reward_, critic_));         // once
     loop.run(*this);
 
-    if (options_->episodes % options_->evaluate_every != 0) {
+    if (options_->evaluate_every <= 0 || options_->episodes % options_->evaluate_every != 0) {
       evaluate(loop.episode());
       if (recorder_.present()) {
         recorder_.finish_row(options_->episodes, {}, {});

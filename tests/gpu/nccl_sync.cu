@@ -1,5 +1,6 @@
 // Weight syncs over NCCL, one rank a device: the direct route between devices, transfers alone, and
 // both captured in graphs.
+#include <rlhf/adapters/nccl_packer.cuh>
 #include <rlhf/cuda/packer.cuh>
 #include <rlhf/nccl/world.hpp>
 #include <rlhf/sync/link.hpp>
@@ -8,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include <doctest/doctest.h>
 
@@ -26,6 +28,8 @@ namespace {
 
 namespace sync = rlhf::sync;
 namespace cuda = rlhf::cuda;
+
+static_assert(std::is_same_v<sync::PackerFor<Communicator>::type, cuda::Packer>);
 
 /// A random pair for at most that many ranks.
 Case case_for(int ranks, std::uint64_t& seed) {

@@ -5,8 +5,8 @@
 #if __has_include(<rlhf/cuda/buffer.hpp>)
 #  include <rlhf/cuda/buffer.hpp>
 #endif
-#if __has_include(<rlhf/cuda/pack.cuh>)
-#  include <rlhf/cuda/pack.cuh>
+#if __has_include(<rlhf/cuda/packer.cuh>)
+#  include <rlhf/cuda/packer.cuh>
 #endif
 #if __has_include(<rlhf/nccl/communicator.hpp>) && __has_include(<nccl.h>)
 #  include <rlhf/nccl/communicator.hpp>

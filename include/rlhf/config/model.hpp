@@ -69,7 +69,7 @@ struct BatchGeneration {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit("ranking", self.ranking, anything(), "generates for the longest prompts first");
+    visit("ranking", self.ranking, anything(), "no effect: nothing is reordered by length");
     visit("min_prompt_length", self.min_prompt_length, between(0, largest_batch),
           "tokens that every prompt is generated from together before they part");
   }

@@ -32,7 +32,7 @@ struct OutputSettings {
   std::int64_t log_episode_interval = 1;  ///< Episodes between lines of the log; from 1.
   bool progress = true;                   ///< A line that says how far the run is.
   bool debug = false;                     ///< For the program: checks that cost time.
-  bool nsys = false;                      ///< NVTX ranges around hooks.
+  bool nsys = false;                      ///< No effect: `RLHF_ENABLE_NVTX` compiles ranges in.
   std::string profiler_dir{};             ///< For the program: where its profiler writes.
 
   bool operator==(OutputSettings const&) const = default;
@@ -75,7 +75,7 @@ struct OutputSettings {
           "episodes between summaries in the log");
     visit("progress", self.progress, anything(), "a line that says how far the run is");
     visit("debug", self.debug, anything(), "checks of the program that cost time");
-    visit("nsys", self.nsys, anything(), "NVTX ranges around hooks");
+    visit("nsys", self.nsys, anything(), "no effect: RLHF_ENABLE_NVTX compiles NVTX ranges in");
     visit("profiler_dir", self.profiler_dir, anything(), "where the program's profiler writes");
   }
 };

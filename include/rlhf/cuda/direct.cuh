@@ -70,15 +70,32 @@ class Direct {
       MemoryCard card;
       std::int32_t exported;
       std::int32_t refuses;
+      std::int64_t chunk;
+      std::int64_t fingerprints;
     };
     Announcement const mine{card_of(probe_.data()), exported ? 1 : 0,
-                            options.reach == Reach::never ? 1 : 0};
+                            options.reach == Reach::never ? 1 : 0, options.chunk.count,
+                            options.fingerprints ? 1 : 0};
     std::vector<Announcement> const all = gather(mine);
+    for (Announcement const& one : all) {  // in one order: all ranks are told the same
+      if (one.chunk != all[0].chunk || one.fingerprints != all[0].fingerprints) {
+        int const rank = static_cast<int>(&one - all.data());
+        fail(Errc::rank_mismatch,
+             text("direct route: rank ", rank, " has chunks of ", one.chunk, " bytes and ",
+                  one.fingerprints != 0 ? "takes" : "takes no",
+                  " fingerprints, rank 0 has chunks of ", all[0].chunk, " and ",
+                  all[0].fingerprints != 0 ? "takes" : "takes no",
+                  " fingerprints; give all ranks the same cuda::DirectOptions"),
+             rank);
+      }
+    }
     auto const ranks = static_cast<std::size_t>(world.size());
     std::vector<std::uint8_t> row(ranks, 0);
     for (std::size_t r = 0; r < ranks; ++r) {
-      bool const own =
-          all[r].card.host == mine.card.host && all[r].card.process == mine.card.process;
+      // Other devices of one process reach what other processes could map, and no pools.
+      bool const own = all[r].card.host == mine.card.host &&
+                       all[r].card.process == mine.card.process &&
+                       all[r].card.device == mine.card.device;
       bool const wanted = mine.refuses == 0 && all[r].refuses == 0;
       row[r] =
           wanted && (own || all[r].exported != 0) && mapped_.map(all[r].card) != nullptr ? 1 : 0;
@@ -113,7 +130,8 @@ class Direct {
     int const me = world_->rank();
     auto const ranks = static_cast<std::size_t>(world_->size());
     bound_ = false;
-    work_ = {};  // before the new one, so that a rank never holds both
+    work_ = {};              // before the new one, so that a rank never holds both
+    mapped_ = PeerMemory();  // memory that others have given up since is freed only now
     incoming_.clear();
     // What comes here: its flags, where its fingerprints are expected, and who must know.
     std::vector<std::vector<std::byte>> out(ranks);

@@ -12,13 +12,14 @@ namespace rlhf::inline v0::cuda {
 /// others from writing to it.
 enum class Reach : std::uint8_t { automatic, never };
 
-/// Settings of the direct route; the same on every rank.
+/// Settings of the direct route. `fingerprints` and `chunk` must be the same on every rank, which
+/// is checked.
 struct DirectOptions {
   Reach reach = Reach::automatic;
   /// Adds a comparison of fingerprints of all that goes between ranks to every run, in the same
   /// passes.
   bool fingerprints = false;
-  /// Blocks of 512 threads that store, at most one a multiprocessor: what training and generation
+  /// Blocks of 512 threads that store, one or two on a multiprocessor: what training and generation
   /// leave over. On an H100 16 reach the link and 8 three quarters of it, where a rank only sends.
   /// 0: 64, or one on every multiprocessor where a rank copies more to itself than it sends.
   int blocks = 0;

@@ -39,6 +39,12 @@ __device__ inline void raise_flag(std::uint32_t* flag, std::uint32_t epoch) {
   asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(epoch) : "memory");
 }
 
+/// Whether a wait of this rank ran out of time: nobody may be written to any more, who may not have
+/// begun.
+__device__ inline bool gave_up(Waiting const& waiting) {
+  return waiting.failed != nullptr && *static_cast<std::uint32_t volatile*>(waiting.failed) != 0;
+}
+
 /// Waits for a flag. Once one wait of this rank ran out of time, none waits any more.
 __device__ inline bool await(std::uint32_t const* flag, std::uint32_t epoch, Waiting const& waiting,
                              Phase phase, std::uint32_t whom) {
@@ -50,7 +56,7 @@ __device__ inline bool await(std::uint32_t const* flag, std::uint32_t epoch, Wai
     if (static_cast<std::int32_t>(load_flag(flag) - epoch) >= 0) {
       return true;
     }
-    if (*static_cast<std::uint32_t volatile*>(waiting.failed) != 0) {
+    if (gave_up(waiting)) {
       return false;
     }
     if (nanoseconds() - begin > waiting.limit_ns) {
@@ -83,7 +89,7 @@ struct MoveWork {
 /// when they are done with theirs: while most warps move one, the last fetches the next and what
 /// must be known of it, waits for it, and says that the one before is there. So a rank may report a
 /// chunk only when another has come: chains of ranks must all go one way.
-template <bool Prints>
+template <bool Prints, class = void>
 __global__ void __launch_bounds__(block_threads, 2) move_kernel(MoveWork work) {
   constexpr std::uint32_t movers = block_threads - 32;
   constexpr std::uint32_t all = 0xffffffffU;
@@ -108,10 +114,11 @@ __global__ void __launch_bounds__(block_threads, 2) move_kernel(MoveWork work) {
     if (lane == 0) {
       chunks[slot] = chunk;
       next = work.ticket != nullptr ? gridDim.x + atomicAdd(work.ticket, 1U) : mine + gridDim.x;
-      go[slot] = chunk.wait == Chunk::none || await(work.flags + chunk.wait, epoch, work.waiting,
-                                                    Phase::arrival, chunk.wait)
-                     ? 1U
-                     : 0U;
+      bool const waits = chunk.wait != Chunk::none;
+      bool const may =
+          waits ? await(work.flags + chunk.wait, epoch, work.waiting, Phase::arrival, chunk.wait)
+                : !gave_up(work.waiting);
+      go[slot] = may ? 1U : 0U;
     }
     mine = __shfl_sync(all, next, 0);
   };
@@ -178,8 +185,7 @@ __global__ void begin_kernel(Meeting meeting) {
 template <class = void>
 __global__ void end_kernel(Meeting meeting) {
   std::uint32_t const epoch = *meeting.epoch;
-  bool const failed = *static_cast<std::uint32_t volatile*>(meeting.waiting.failed) != 0;
-  if (failed) {
+  if (gave_up(meeting.waiting)) {
     return;
   }
   for (std::uint32_t i = threadIdx.x; i < meeting.echo_count; i += blockDim.x) {
@@ -220,8 +226,8 @@ inline void clear(void* data, std::size_t bytes, StreamView stream) {
 /// too, so that the kernel that was loaded and set up is the one that is launched.
 template <class Late = void>
 struct Kernels {
-  static inline void (*move)(MoveWork) = move_kernel<false>;
-  static inline void (*move_and_print)(MoveWork) = move_kernel<true>;
+  static inline void (*move)(MoveWork) = move_kernel<false, Late>;
+  static inline void (*move_and_print)(MoveWork) = move_kernel<true, Late>;
   static inline void (*begin)(Meeting) = begin_kernel<Late>;
   static inline void (*end)(Meeting) = end_kernel<Late>;
 };

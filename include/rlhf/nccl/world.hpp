@@ -47,6 +47,20 @@ struct RunOptions {
   return launch.local_rank < devices ? launch.local_rank : 0;
 }
 
+namespace detail {
+
+/// Whether the library that was loaded has all that is called: memory that it registers came last.
+inline void expect_version() {
+  int version = 0;
+  check(ncclGetVersion(&version), "ncclGetVersion");
+  if (version < 21'900) {
+    fail(Errc::nccl,
+         text("needs NCCL 2.19 or later, the library that was loaded is number ", version));
+  }
+}
+
+}  // namespace detail
+
 /// Joins the world of the processes that a launcher started; collective. Makes the process's device
 /// current.
 ///
@@ -59,12 +73,7 @@ struct RunOptions {
 ///
 /// Errors: invalid_argument, cuda, nccl; timeout where a rank does not come.
 [[nodiscard]] inline Communicator connect(comm::Launch const& launch, Options options = {}) {
-  int version = 0;
-  check(ncclGetVersion(&version), "ncclGetVersion");
-  if (version < 21'800) {
-    fail(Errc::nccl,
-         text("needs NCCL 2.18 or later, the library that was loaded is number ", version));
-  }
+  detail::expect_version();
   cuda::set_device(device_of(launch));
   char const* const name = "NCCL_COMM_ID";
   bool const ours = launch.size > 1 && std::getenv(name) == nullptr;
@@ -145,6 +154,7 @@ struct RankThread {
 
 template <class Function>
 void run_threads(Function& function, int ranks, Options options) {
+  expect_version();
   cuda::expect_devices(ranks);
   options = detail::for_one_host(options, ranks);
   auto const fate = std::make_shared<Fate>();

@@ -32,7 +32,8 @@
 
 namespace rlhf::inline v0::sync {
 
-/// The packer that serves a communicator's memory. Specialise for device memory.
+/// The packer that serves a communicator's memory. Specialise for device memory, as
+/// `adapters/nccl_packer.cuh` does.
 template <class C>
 struct PackerFor {
   using type = HostPacker<typename C::Stream>;
@@ -51,9 +52,9 @@ struct PackerFor {
 /// source lists first is brought; other parameters of the destination must not overlap. Types may
 /// differ where both are of f32, bf16 and f16: elements are converted. The models must list the
 /// same parameters at the same addresses while the link lives; after they have moved their memory,
-/// call `rebind` on every rank that did. Links notice weights that are offloaded, or were, of
-/// models that are `runtime::Offloadable` (sync/residence.hpp). Memory of the two modules must not
-/// overlap.
+/// call `rebind` on every rank that did (with `cuda::Packer` on all). Links notice weights that are
+/// offloaded, or were, of models that are `runtime::Offloadable` (sync/residence.hpp). Memory of
+/// the two modules must not overlap.
 ///
 /// The destination, as a whole, is on a version or on none: `version()` is empty from `start` until
 /// all ranks have finished and named the same version, after a verification that failed, and after
@@ -101,7 +102,10 @@ class Link {
   }
   /// Puts the move into the order of `stream` and returns; on a communicator that runs behind,
   /// before the weights have moved. The destination is on no version until `finish`. Collective.
-  /// With CUDA, a graph may capture it; replay the graph, then `finish`.
+  /// With CUDA, a graph may capture it; replay the graph, then `finish`. The graph holds addresses
+  /// of this link: after `rebind` or `replan` capture again, and destroy the graph before the link.
+  /// Replays do not look at anything here: until their `finish` `version()` is the one before, and
+  /// whether weights are offloaded is not checked.
   void start(Stream stream = {}) {
     expect_plan();
     generations().expect_bound(bound_, world_->rank());
@@ -122,6 +126,7 @@ class Link {
             "weight sync: finish without start; nothing moved since the last finish, or "
             "since this plan was made");
     started_ = comm::RunsBehind<C>;
+    version_.reset();  // a replay did not
     executor_->finish(stream);
     std::int64_t const moved = steady_nanoseconds();
     if (options_.verification != Verification::none) {
