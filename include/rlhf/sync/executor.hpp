@@ -182,8 +182,7 @@ class Executor {
   }
 
   /// Packers that can are told how much moves beside the copies.
-  [[nodiscard]] typename P::Pairs paired(std::span<Region const> from,
-                                         std::span<Region const> to) const {
+  [[nodiscard]] typename P::Pairs paired(std::span<Region const> from, std::span<Region const> to) {
     if constexpr (requires { packer_.pair(from, to, std::int64_t{}); }) {
       std::int64_t sent = 0;
       std::int64_t received = 0;
