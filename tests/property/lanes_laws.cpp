@@ -25,6 +25,7 @@
 
 #include "property/cases.hpp"
 #include "property/sync_model.hpp"
+#include "property/two_rows.hpp"
 #include "ranks/world.hpp"
 
 using cases::Case;
@@ -427,25 +428,6 @@ Case copies_of_many(int replicas, int parameters, Dice& dice) {
   return pair;
 }
 
-/// One parameter of two rows, which may be further apart than they are long.
-template <class Sync>
-struct TwoRows {
-  using SyncPolicy = Sync;
-  rlhf::Mesh where;
-  bool apart = false;
-  std::vector<float> memory = std::vector<float>(64);
-
-  [[nodiscard]] rlhf::Mesh const& mesh() const noexcept { return where; }
-  [[nodiscard]] rlhf::Layout layout() const { return {.data = where.size()}; }
-  template <class Visit>
-  void parameters(Visit&& visit) {
-    rlhf::TensorView view = rlhf::view(memory, {2, 32});
-    view.shape = {2, 8};
-    view.strides = {apart ? 32 : 8, 1};
-    visit("weight", view, rlhf::shard::replicated());
-  }
-};
-
 }  // namespace
 
 TEST_CASE("full copies move where they lie, in the same groups on all ranks, or all are packed") {
@@ -498,8 +480,8 @@ TEST_CASE("a parameter that no longer lies in one run is refused by rebind, and 
     int const rank = local.rank();
     Streams streams(static_cast<std::uint64_t>(rank));
     Behind world(std::move(local), streams);
-    TwoRows<sync::None> source{rlhf::Mesh::range(0, 1)};
-    TwoRows<sync::Broadcast<256_B>> destination{rlhf::Mesh::range(1, 2)};
+    cases::TwoRows<sync::None> source{rlhf::Mesh::range(0, 1)};
+    cases::TwoRows<sync::Broadcast<256_B>> destination{rlhf::Mesh::range(1, 2)};
     sync::Link link(world, source, destination, {}, LanePacker(streams));
     destination.apart = rank == 2;
     if (rank == 2) {

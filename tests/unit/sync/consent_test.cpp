@@ -18,6 +18,7 @@
 
 #include "property/cases.hpp"
 #include "property/sync_model.hpp"
+#include "property/two_rows.hpp"
 #include "ranks/spy.hpp"
 #include "ranks/world.hpp"
 
@@ -541,40 +542,17 @@ TEST_CASE("modules that share memory cannot sync into each other") {
   CHECK_MESSAGE(!end.world.failed, end.world.text);
 }
 
-namespace {
-
-/// One parameter of two rows, which may be further apart than they are long.
-template <class Sync>
-struct TwoRows {
-  using SyncPolicy = Sync;
-  rlhf::Mesh where;
-  bool apart = false;
-  std::vector<float> memory = std::vector<float>(64);
-
-  [[nodiscard]] rlhf::Mesh const& mesh() const noexcept { return where; }
-  [[nodiscard]] rlhf::Layout layout() const { return {.data = where.size()}; }
-  template <class Visit>
-  void parameters(Visit&& visit) {
-    rlhf::TensorView view = rlhf::view(memory, {2, 32});
-    view.shape = {2, 8};
-    view.strides = {apart ? 32 : 8, 1};
-    visit("weight", view, rlhf::shard::replicated());
-  }
-};
-
-}  // namespace
-
 TEST_CASE("a rebind that had no memory for staging is made good by the next one") {
   static_cast<void>(ranks::run_world(2, [&](Local& local) {
     int const rank = local.rank();
     ranks::Ledger ledger;
     Spy world(std::move(local), ledger);
-    TwoRows<sync::None> source{rlhf::Mesh::range(0, 1)};
-    TwoRows<sync::PointToPoint<1_KiB>> receiver{rlhf::Mesh::range(1, 1)};
+    cases::TwoRows<sync::None> source{rlhf::Mesh::range(0, 1)};
+    cases::TwoRows<sync::PointToPoint<1_KiB>> receiver{rlhf::Mesh::range(1, 1)};
     bool poor = false;
     PoorPacker packer;
     packer.poor = &poor;
-    sync::Link<TwoRows<sync::None>, TwoRows<sync::PointToPoint<1_KiB>>, Spy, PoorPacker> link(
+    sync::Link<cases::TwoRows<sync::None>, cases::TwoRows<sync::PointToPoint<1_KiB>>, Spy, PoorPacker> link(
         world, source, receiver, {}, packer);
     CHECK(link.staging_bytes() == 0);  // it lies in one run
     source.apart = receiver.apart = true;
