@@ -256,23 +256,6 @@ class Weights {
   cuda::DeviceBuffer memory_;
 };
 
-/// The same, for a link that broadcasts to one receiver, too, where `Reshard` sends.
-class Broadcasting {
- public:
-  using SyncPolicy = sync::Broadcast<1_GiB>;
-
-  explicit Broadcasting(Weights& weights) : weights_(&weights) {}
-  [[nodiscard]] Mesh const& mesh() const noexcept { return weights_->mesh(); }
-  [[nodiscard]] Layout layout() const noexcept { return weights_->layout(); }
-  template <class Visit>
-  void parameters(Visit&& visit) {
-    weights_->parameters(visit);
-  }
-
- private:
-  Weights* weights_;
-};
-
 /// Lets ranks that are threads of this process meet on the host. Freeing device memory may wait for
 /// all kernels of devices that map it, so that no rank may enter a collective while another still
 /// frees.
@@ -465,12 +448,6 @@ class Bench {
     ours("nccl", false, false, false);
     ours("nccl_captured", false, false, true);
     if (fan_out) {
-      if (wants("nccl_broadcast")) {
-        Broadcasting from(source);
-        Broadcasting to(destination);
-        one("nccl_broadcast", from, to, false, false, false);
-        meeting_.arrive();
-      }
       twin("one_broadcast_a_parameter", 5, [&] { one_by_one(); });
       twin("packed_double_buffer", 5, [&] { packed(); });
       twin("flatten_and_broadcast", 5, [&] { flattened(); });
@@ -492,12 +469,10 @@ class Bench {
     if (!wants(way)) {
       return;
     }
-    one(way, *source_, *destination_, direct, prints, captured);
+    one(way, direct, prints, captured);
     meeting_.arrive();
   }
-  template <class Side>
-  void one(char const* way, Side& source, Side& destination, bool direct, bool prints,
-           bool captured) {
+  void one(char const* way, bool direct, bool prints, bool captured) {
     world_.barrier();
     auto const before = static_cast<std::int64_t>(cuda::device_memory().free);
     cuda::PackerOptions packing;
@@ -511,7 +486,7 @@ class Bench {
     linking.budget = rlhf::Bytes{std::int64_t{4} * options_.bucket_mb << 20};
     std::int64_t const begin = rlhf::steady_nanoseconds();
     auto const record = std::make_shared<timeline::Record>();
-    sync::Link link(world_, source, destination, linking, timeline::Packer(packing, record));
+    sync::Link link(world_, *source_, *destination_, linking, timeline::Packer(packing, record));
     double const making = static_cast<double>(most_of(world_, rlhf::steady_nanoseconds() - begin));
     plan_ = link.plan();
     set_bound();

@@ -4,9 +4,8 @@
 #include <rlhf/parallel/layout.hpp>
 #include <rlhf/parallel/mesh.hpp>
 #include <rlhf/parallel/shard.hpp>
-#include <rlhf/tensor/view.hpp>
+#include <rlhf/tensor/tensor_view.hpp>
 
-#include <utility>
 #include <vector>
 
 namespace cases {

@@ -552,8 +552,9 @@ TEST_CASE("a rebind that had no memory for staging is made good by the next one"
     bool poor = false;
     PoorPacker packer;
     packer.poor = &poor;
-    sync::Link<cases::TwoRows<sync::None>, cases::TwoRows<sync::PointToPoint<1_KiB>>, Spy, PoorPacker> link(
-        world, source, receiver, {}, packer);
+    sync::Link<cases::TwoRows<sync::None>, cases::TwoRows<sync::PointToPoint<1_KiB>>, Spy,
+               PoorPacker>
+        link(world, source, receiver, {}, packer);
     CHECK(link.staging_bytes() == 0);  // it lies in one run
     source.apart = receiver.apart = true;
     poor = true;
